@@ -1,0 +1,1 @@
+"""What two or more services of Ballpark share, and nothing else."""

@@ -1,0 +1,217 @@
+"""Where does a trained model lie, and is it whole?
+
+An artefact is a folder `<store>/<project>/<version>/` in TF Serving's layout, with a `manifest.json` that lists the sha256 of every
+other file. The store is any fsspec URL (a directory, or `az://container` with the `azure` extra). Versions are increasing integers.
+
+Publishing is atomic. On a disk the folder is copied beside, flushed and renamed. An object store has no rename, so there the
+manifest is written last, and an artefact without a readable manifest does not exist for any reader here. The artefact's own
+sha256 is that of its manifest, so naming it pins every byte.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from kit.files import sha256_of, sync_folder, write_atomic
+
+MANIFEST: Final = "manifest.json"
+
+
+class BadArtefact(ValueError):
+    """An artefact is missing, incomplete or not the one that was named; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artefact is made of. `contract` and `data` are fingerprints, `files` is path to sha256."""
+
+    project: str
+    version: int
+    created: str
+    git_revision: str
+    contract: str
+    data: str
+    insurers: tuple[str, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Canonical JSON: the same manifest is the same bytes."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self:
+        """Raises `BadArtefact` when the text is not a manifest."""
+        try:
+            raw = json.loads(text)
+            return cls(**{**raw, "insurers": tuple(raw["insurers"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadArtefact(f"not a manifest: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An artefact's name for ever: project, version and the sha256 of its manifest."""
+
+    project: str
+    version: int
+    sha256: str
+
+
+class Store:
+    """The artefacts under one fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._fs, root = fsspec.url_to_fs(url)
+        self._root = root.rstrip("/")
+
+    def path(self, *parts: str | int) -> str:
+        """The path of something in the store, as its file system spells it."""
+        return "/".join([self._root, *(str(p) for p in parts)])
+
+    def names(self, *parts: str) -> list[str]:
+        """What lies in a folder of the store; nothing when there is no such folder. Hidden names are left out."""
+        self._fs.invalidate_cache()
+        if not self._fs.exists(self.path(*parts)):
+            return []
+        return sorted(
+            n for p in self._fs.ls(self.path(*parts), detail=False) if not (n := Path(p).name).startswith(".")
+        )
+
+    def versions(self, project: str) -> list[int]:
+        """The published versions of a project, lowest first."""
+        numbers = [int(n) for n in self.names(project) if n.isdecimal()]
+        return sorted(n for n in numbers if self._fs.exists(self.path(project, n, MANIFEST)))
+
+    def write(self, content: bytes, *parts: str) -> None:
+        """Write one small file, whole or not at all."""
+        if isinstance(self._fs, LocalFileSystem):
+            write_atomic(Path(self.path(*parts)), content)
+        else:
+            self._fs.pipe_file(self.path(*parts), content)
+
+    def read(self, *parts: str | int) -> bytes:
+        """A file's bytes. Raises `BadArtefact` when it is not there."""
+        try:
+            content: bytes = self._fs.cat_file(self.path(*parts))
+        except FileNotFoundError as error:
+            raise BadArtefact(f"{'/'.join(str(p) for p in parts)} is not in the store") from error
+        return content
+
+    def manifest(self, project: str, version: int, sha256: str | None = None) -> Manifest:
+        """An artefact's manifest. Raises `BadArtefact` when it is not there, or is not the one with that sha256."""
+        text = self.read(project, version, MANIFEST)
+        if sha256 is not None and (found := hashlib.sha256(text).hexdigest()) != sha256:
+            raise BadArtefact(f"{project}/{version}: manifest has sha256 {found[:12]}, expected {sha256[:12]}")
+        return Manifest.decode(text)
+
+    def read_file(self, project: str, version: int, name: str, manifest: Manifest) -> bytes:
+        """One file of an artefact, checked against its manifest. Raises `BadArtefact`."""
+        content = self.read(project, version, name)
+        if hashlib.sha256(content).hexdigest() != manifest.files.get(name):
+            raise BadArtefact(f"{project}/{version}/{name} is not what the manifest says")
+        return content
+
+    def publish(self, folder: Path, manifest: Manifest) -> Published:
+        """Copy a folder into the store as the project's next version, whole or not at all; the manifest's version and files are set here."""
+        files = {
+            str(p.relative_to(folder)): sha256_of(p)
+            for p in sorted(folder.rglob("*"))
+            if p.is_file() and p.name != MANIFEST
+        }
+        taken = self.versions(manifest.project)
+        version = max(taken, default=0) + 1
+        text = Manifest(
+            **{**asdict(manifest), "insurers": manifest.insurers, "version": version, "files": files}
+        ).encode()
+        if isinstance(self._fs, LocalFileSystem):
+            self._publish_by_rename(folder, Path(self.path(manifest.project)), version, text)
+        else:
+            for name in files:
+                self._fs.put_file(str(folder / name), self.path(manifest.project, version, name))
+            self._fs.pipe_file(self.path(manifest.project, version, MANIFEST), text)
+        return Published(manifest.project, version, hashlib.sha256(text).hexdigest())
+
+    def _publish_by_rename(self, folder: Path, project: Path, version: int, manifest: bytes) -> None:
+        project.mkdir(parents=True, exist_ok=True)
+        beside = project / f".{version}-{uuid4().hex}"
+        try:
+            shutil.copytree(folder, beside, ignore=shutil.ignore_patterns(MANIFEST))
+            (beside / MANIFEST).write_bytes(manifest)
+            for path in sorted(beside.rglob("*")):
+                _flush(path)
+            beside.rename(project / str(version))
+            sync_folder(project)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def fetch(self, named: Published, to: Path) -> Manifest:
+        """Copy an artefact to `to`/<version>, checked byte for byte, whole or not at all; does nothing when it is already there and whole.
+
+        Raises `BadArtefact` when it is missing or differs from its sha256.
+        """
+        manifest = self.manifest(named.project, named.version, named.sha256)
+        target = to / str(named.version)
+        if is_whole(target, manifest):
+            return manifest
+        beside = to / f".{named.version}-{uuid4().hex}"
+        try:
+            for name, sha256 in manifest.files.items():
+                path = beside / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._fs.get_file(self.path(named.project, named.version, name), str(path))
+                if sha256_of(path) != sha256:
+                    raise BadArtefact(f"{named.project}/{named.version}/{name} is not what the manifest says")
+            (beside / MANIFEST).write_bytes(manifest.encode())
+            shutil.rmtree(target, ignore_errors=True)
+            beside.rename(target)
+            sync_folder(to)
+        except FileNotFoundError as error:
+            raise BadArtefact(
+                f"{named.project}/{named.version} is not whole in the store: {Path(str(error.filename or error)).name}"
+            ) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return manifest
+
+    def verify(self, named: Published) -> Manifest:
+        """Read every file of an artefact and compare. Raises `BadArtefact`."""
+        manifest = self.manifest(named.project, named.version, named.sha256)
+        for name in manifest.files:
+            self.read_file(named.project, named.version, name, manifest)
+        return manifest
+
+
+def is_whole(folder: Path, manifest: Manifest) -> bool:
+    """Whether a folder holds every file of a manifest, byte for byte."""
+    return all((folder / n).is_file() and sha256_of(folder / n) == s for n, s in manifest.files.items()) and (
+        (folder / MANIFEST).is_file() and (folder / MANIFEST).read_bytes() == manifest.encode()
+    )
+
+
+def now() -> str:
+    """The time for a manifest: UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir():
+        sync_folder(path)
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,125 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from kit.artefacts import BadArtefact, Manifest, Published, Store
+from kit.artefacts.__main__ import main
+
+MANIFEST = Manifest("quote-classifier", 0, "2025-10-01T00:00:00+00:00", "abc", "f" * 64, "d" * 64, ("i-0001", "i-0002"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder that looks like a SavedModel."""
+    folder = tmp_path / "model"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "variables.index").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture(params=["disk", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store on a disk, and one without renames."""
+    MemoryFileSystem.store.clear()
+    return Store(str(tmp_path / "store") if request.param == "disk" else "memory://store")
+
+
+def test_what_was_published_is_fetched_byte_for_byte(store: Store, model: Path, tmp_path: Path) -> None:
+    """Every file arrives, and the manifest lists it."""
+    published = store.publish(model, MANIFEST)
+
+    manifest = store.fetch(published, tmp_path / "pod")
+
+    assert {"saved_model.pb", "variables/variables.index"} == set(manifest.files)
+    assert b"weights" == (tmp_path / "pod" / "1" / "variables" / "variables.index").read_bytes()
+
+
+def test_versions_increase(store: Store, model: Path) -> None:
+    """A version number is never given twice."""
+    assert [1, 2] == [store.publish(model, MANIFEST).version for _ in range(2)]
+    assert [1, 2] == store.versions("quote-classifier")
+
+
+def test_a_changed_byte_is_noticed(tmp_path: Path, model: Path) -> None:
+    """An artefact that is not what its manifest says is not fetched."""
+    store = Store(str(tmp_path / "store"))
+    published = store.publish(model, MANIFEST)
+    (tmp_path / "store" / "quote-classifier" / "1" / "saved_model.pb").write_bytes(b"grapf")
+
+    with pytest.raises(BadArtefact, match=r"quote-classifier/1/saved_model\.pb is not what the manifest says"):
+        store.fetch(published, tmp_path / "pod")
+    assert [] == list((tmp_path / "pod").iterdir())
+
+
+def test_another_manifest_is_noticed(store: Store, model: Path) -> None:
+    """The sha256 of the manifest pins every byte of the artefact."""
+    store.publish(model, MANIFEST)
+
+    with pytest.raises(BadArtefact, match="expected 000000000000"):
+        store.verify(Published("quote-classifier", 1, "0" * 64))
+
+
+def test_a_half_copied_artefact_does_not_exist(store: Store, model: Path) -> None:
+    """Without its manifest a folder is not a version."""
+    store.publish(model, MANIFEST)
+    store.write(b"graph", "quote-classifier", "2", "saved_model.pb")
+
+    assert [1] == store.versions("quote-classifier")
+
+
+def test_a_whole_copy_is_not_fetched_again(tmp_path: Path, model: Path) -> None:
+    """A restarted pod starts from what it has, even when the store is gone but for the manifest."""
+    store = Store(str(tmp_path / "store"))
+    published = store.publish(model, MANIFEST)
+    store.fetch(published, tmp_path / "pod")
+    (tmp_path / "store" / "quote-classifier" / "1" / "saved_model.pb").unlink()
+
+    assert 2 == len(store.fetch(published, tmp_path / "pod").files)
+
+
+def test_a_failed_publication_leaves_no_trace(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash while copying is a version that never was."""
+    store = Store(str(tmp_path / "store"))
+    monkeypatch.setattr("kit.artefacts.sync_folder", _raise)
+
+    with pytest.raises(OSError, match="disk full"):
+        store.publish(model, MANIFEST)
+
+    assert [] == list((tmp_path / "store" / "quote-classifier").iterdir())
+
+
+def _raise(_: Path) -> None:
+    raise OSError("disk full")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"), [(lambda t: t[:-9], "not a manifest"), (lambda _: b"[]", "not a manifest")]
+)
+def test_a_broken_manifest_is_named(
+    tmp_path: Path, model: Path, break_it: Callable[[bytes], bytes], message: str
+) -> None:
+    """The reader says what is wrong instead of failing somewhere else."""
+    store = Store(str(tmp_path / "store"))
+    store.publish(model, MANIFEST)
+    path = tmp_path / "store" / "quote-classifier" / "1" / "manifest.json"
+    path.write_bytes(break_it(path.read_bytes()))
+
+    with pytest.raises(BadArtefact, match=message):
+        store.manifest("quote-classifier", 1)
+
+
+def test_the_command_line_fetches(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An init container's whole work: exit 0 with the files in place, 2 with a message otherwise."""
+    published = Store(str(tmp_path / "store")).publish(model, MANIFEST)
+    place = ["--store", str(tmp_path / "store"), "--project", "quote-classifier", "--version", "1"]
+
+    done = main(["fetch", *place, "--sha256", published.sha256, "--to", str(tmp_path / "pod")])
+    refused = main(["verify", *place, "--sha256", "0" * 64])
+
+    assert (0, 2) == (done, refused)
+    assert json.loads((tmp_path / "pod" / "1" / "manifest.json").read_bytes())["version"] == 1
+    assert "expected 000000000000" in capsys.readouterr().err

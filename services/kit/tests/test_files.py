@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+import structlog
+
+from kit import logs, series
+from kit.files import write_atomic
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    """The new content stands under the old name, and nothing else is left in the folder."""
+    path = tmp_path / "deep" / "release.json"
+    write_atomic(path, b"old")
+    write_atomic(path, b"new")
+
+    assert b"new" == path.read_bytes()
+    assert [path] == list(path.parent.iterdir())
+
+
+def test_a_log_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    """Events have fields, the service's name among them."""
+    logs.configure("gateway", "INFO")
+    logs.get().debug("unseen")
+    logs.get().warning("model_slow", model="premium-regressor", waited_s=0.2)
+    structlog.reset_defaults()
+
+    line = json.loads(capsys.readouterr().err)
+
+    assert ("model_slow", "gateway", "warning", 0.2) == (
+        line["event"],
+        line["service"],
+        line["level"],
+        line["waited_s"],
+    )
+
+
+def test_an_unknown_level_is_refused() -> None:
+    """The message lists the levels."""
+    with pytest.raises(ValueError, match="DEBUG, INFO, WARNING or ERROR"):
+        logs.configure("gateway", "LOUD")
+
+
+def test_every_series_carries_our_prefix_and_its_unit() -> None:
+    """Counters end in _total, histograms in their unit, and all have help."""
+    table = series.load().values()
+
+    assert [] == [s.name for s in table if not s.name.startswith("ballpark_") or len(s.help) < 10]
+    assert [] == [s.name for s in table if s.kind == "counter" and not s.name.endswith("_total")]
+    assert [] == [s.name for s in table if s.kind == "histogram" and not (s.name.endswith("_seconds") and s.buckets)]
