@@ -1,0 +1,1 @@
+"""A synthetic UK motor insurance market."""
