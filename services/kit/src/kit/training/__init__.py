@@ -1,0 +1,12 @@
+"""How are Ballpark's models made? What both model projects share, as kit's optional extra `training`.
+
+wrangle (Ibis) -> train (the two-branch Keras net, exported as a SavedModel) -> test (calibrates, measures and publishes what was
+exported) -> score. The rest of kit does not import this package, so the services on the request path never see TensorFlow.
+"""
+
+import os
+
+# TensorFlow reads these when it is first imported. Without the first every command opens with a page about TensorFlow's build; without
+# the second sums are taken in an order that depends on the processor (and at these sizes nothing is slower).
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -1,0 +1,63 @@
+"""Rows with their right answers, so that whoever serves the model can prove that it is this one.
+
+golden.jsonl has one object a line:
+    {"profile": "...", "raw": {field: value or null}, "numeric": [N, null for NaN], "categorical": [M],
+     "outputs": {"probability": [K]} or {"log_premium": [K][3]}, "panel": {"log_premium": [2][3]} (regressor)}
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.contract import Contract, Field
+from kit.rows import UNKNOWN_CODE
+from kit.training.masking import Mask
+from kit.training.served import Served
+from kit.training.slices import Rows
+
+ROWS: Final = 128
+
+
+def choose(rows: Rows, profiles: Mapping[str, Mask]) -> tuple[Rows, list[str]]:
+    """The first rows, each under the next profile in turn (repeated when there are few), and the names of the profiles."""
+    take = np.arange(ROWS) % len(rows)
+    names = [list(profiles)[i % len(profiles)] for i in range(ROWS)]
+    return rows.take(take).hidden(np.array([profiles[n] for n in names])), names
+
+
+def encode(contract: Contract, rows: Rows, names: list[str], served: Served) -> bytes:
+    """golden.jsonl of some rows."""
+    outputs = served.packed(rows.numeric, rows.categorical)
+    panel = served.panel(rows.numeric, rows.categorical) if served.has_panel else None
+    lines = []
+    for i, name in enumerate(names):
+        line: dict[str, Any] = {
+            "profile": name,
+            "raw": raw(contract, rows.numeric[i], rows.categorical[i]),
+            "numeric": [None if np.isnan(v) else float(v) for v in rows.numeric[i]],
+            "categorical": rows.categorical[i].tolist(),
+            "outputs": {served.output: outputs[i].tolist()},
+        }
+        if panel is not None:
+            line["panel"] = {served.output: panel[i].tolist()}
+        lines.append(json.dumps(line))
+    return "\n".join(lines).encode() + b"\n"
+
+
+def raw(contract: Contract, numeric: NDArray[np.float32], categorical: NDArray[np.int32]) -> dict[str, Any]:
+    """One row by field name, as a request would say it; None for what is not known."""
+    found: dict[str, Any] = {f.name: _number(f, v) for f, v in zip(contract.numeric, numeric, strict=True)}
+    found |= {
+        f.name: None if c == UNKNOWN_CODE else f.values[c]
+        for f, c in zip(contract.categorical, categorical, strict=True)
+    }
+    return found
+
+
+def _number(field: Field, value: np.float32) -> Any:
+    if np.isnan(value):
+        return None
+    return {"bool": bool, "int": int}.get(field.kind, float)(value)

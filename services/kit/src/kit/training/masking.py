@@ -1,0 +1,73 @@
+"""Which answers does the model see? Masks that hide fields, so that one model answers from any subset of answers.
+
+A mask is bool[B, N + M]: whether the packed row's field is known, numeric fields first.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.contract import Contract
+from kit.rows import UNKNOWN_CODE, Categorical, Numeric
+from kit.stage import BadInput
+from kit.training.params import MaskParams
+
+Mask = NDArray[np.bool_]
+
+FULL: Final = "full"
+
+
+def hide(numeric: Numeric, categorical: Categorical, known: Mask) -> tuple[Numeric, Categorical]:
+    """The rows with every field that is not known made NaN or -1; `known` may be one row for all."""
+    count = numeric.shape[1]
+    return (
+        np.where(known[..., :count], numeric, np.float32(np.nan)),
+        np.where(known[..., count:], categorical, np.int32(UNKNOWN_CODE)),
+    )
+
+
+def profiles(contract: Contract, chosen: Mapping[str, tuple[str, ...]]) -> dict[str, Mask]:
+    """The named masks, bool[N + M] each: those chosen, and those that the contract itself implies.
+
+    Implied are `full`; `no_<group>` for a group that needs consent; and what a failing feature store leaves: `no_<entity>` and
+    `no_store`. A field with an assumed value is always known, because the caller's request is completed with it.
+    Raises `BadInput` for a field that is not in the contract.
+    """
+    fields = (*contract.numeric, *contract.categorical)
+    names = {f.name for f in fields}
+    found = {FULL: np.ones(len(fields), bool)}
+    for group in contract.groups:
+        if group.consent:
+            found[f"no_{group.name}"] = np.array([f.group != group.name for f in fields])
+    for entity in contract.entities:
+        found[f"no_{entity.name}"] = np.array([f.entity != entity.name for f in fields])
+    found["no_store"] = np.array([f.entity is None for f in fields])
+    for name, known in chosen.items():
+        if strange := set(known) - names:
+            raise BadInput(f"params.toml: mask.profiles.{name}: no field {sorted(strange)} in the contract")
+        found[name] = np.array([f.name in known or f.assumed is not None for f in fields])
+    return found
+
+
+def group_masks(contract: Contract, known_groups: Mask) -> Mask:
+    """From bool[B, G], which groups are known, to bool[B, N + M], which fields are."""
+    place = {g.name: i for i, g in enumerate(contract.groups)}
+    return known_groups[:, [place[f.group] for f in (*contract.numeric, *contract.categorical)]]
+
+
+def draw(contract: Contract, params: MaskParams, rows: int, rng: np.random.Generator) -> Mask:
+    """Masks for one pass over the training rows, bool[rows, N + M]: whole rows, profiles, random groups, random fields."""
+    fields = len(contract.numeric) + len(contract.categorical)
+    known = np.ones((rows, fields), bool)
+    kind = rng.random(rows)
+    in_profile = kind < params.profile
+    in_groups = (kind >= params.profile) & (kind < params.profile + params.groups)
+    in_single = (kind >= params.profile + params.groups) & (kind < params.profile + params.groups + params.single)
+    table = np.array(list(profiles(contract, params.profiles).values()))
+    known[in_profile] = table[rng.integers(len(table), size=in_profile.sum())]
+    known[in_groups] = group_masks(contract, rng.random((in_groups.sum(), len(contract.groups))) < 0.5)
+    # Each row draws its own share of hidden fields, so that few and many are equally common.
+    known[in_single] = rng.random((in_single.sum(), fields)) >= rng.random((in_single.sum(), 1))
+    return known

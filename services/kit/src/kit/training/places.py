@@ -1,0 +1,74 @@
+"""How does a stage read from and write to an URL, when its libraries want folders on a disk?"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from kit.stage import BadInput
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Path]:
+    """The folder or file behind an URL: itself when it lies on a disk, else a copy for as long as the block lasts.
+
+    Raises `BadInput` when nothing is there.
+    """
+    fs, path = fsspec.url_to_fs(url)
+    if not fs.exists(path):
+        raise BadInput(f"there is nothing at {url}")
+    if isinstance(fs, LocalFileSystem):
+        yield Path(path)
+        return
+    with TemporaryDirectory() as beside:
+        copy = Path(beside) / Path(path).name
+        fs.get(path, str(copy), recursive=True)
+        yield copy
+
+
+@contextmanager
+def writing_folder(url: str) -> Iterator[Path]:
+    """A new folder to fill. It takes the URL's place when the block ends well, and leaves no trace when it does not."""
+    fs, path = fsspec.url_to_fs(url)
+    if not isinstance(fs, LocalFileSystem):
+        with TemporaryDirectory() as beside:
+            yield Path(beside)
+            fs.put(beside.rstrip("/") + "/", path, recursive=True)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (target.with_name(f".{target.name}-{uuid4().hex}") for _ in range(2))
+    new.mkdir()
+    try:
+        yield new
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    finally:
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def writing_file(url: str) -> Iterator[Path]:
+    """A path to write one file to. It takes the URL's place when the block ends well."""
+    fs, path = fsspec.url_to_fs(url)
+    if not isinstance(fs, LocalFileSystem):
+        with TemporaryDirectory() as beside:
+            copy = Path(beside) / Path(path).name
+            yield copy
+            fs.put_file(str(copy), path)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}-{uuid4().hex}")
+    try:
+        yield new
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)

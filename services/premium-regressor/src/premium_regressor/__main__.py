@@ -1,0 +1,9 @@
+"""`python -m premium_regressor wrangle|train|test|score --in URL --out URL`."""
+
+import sys
+
+from kit.training.project import main
+from premium_regressor.project import PROJECT
+
+if __name__ == "__main__":
+    sys.exit(main(PROJECT))

@@ -1,0 +1,14 @@
+"""What is this project's own: its name, its branch, its parameters with the gate's limits, and the text of its card."""
+
+from importlib import resources
+from typing import Final
+
+from kit.bundles import REGRESSOR
+from kit.training.project import Project
+
+
+def _text(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+PROJECT: Final = Project(name=REGRESSOR, branch="premium", params=_text("params.toml"), card=_text("card.md"))

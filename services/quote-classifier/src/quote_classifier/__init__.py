@@ -1,0 +1,1 @@
+"""Which insurers will quote a risk: the project around the two-branch net's first branch."""

@@ -1,0 +1,9 @@
+"""`python -m quote_classifier wrangle|train|test|score --in URL --out URL`."""
+
+import sys
+
+from kit.training.project import main
+from quote_classifier.project import PROJECT
+
+if __name__ == "__main__":
+    sys.exit(main(PROJECT))
