@@ -5,6 +5,7 @@ a category that is not known, or was never seen, is -1. Both models read the sam
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,16 @@ def answered(contract: Contract, numeric: Numeric, categorical: Categorical) -> 
 
     Calibration tables are kept by this key: an interval for a driver who said four things is not that of one who said forty.
     """
-    known_numeric, known_categorical = ~np.isnan(numeric), categorical != UNKNOWN_CODE
-    key = np.zeros(len(numeric), np.int64)
-    for bit, group in enumerate(contract.groups):
-        left = [i for i, f in enumerate(contract.numeric) if f.group == group.name]
-        right = [i for i, f in enumerate(contract.categorical) if f.group == group.name]
-        known = known_numeric[:, left].sum(1) + known_categorical[:, right].sum(1)
-        key |= (2 * known >= len(left) + len(right)).astype(np.int64) << bit
+    in_numeric, in_categorical, half = _membership(contract)
+    known = ~np.isnan(numeric) @ in_numeric + (categorical != UNKNOWN_CODE) @ in_categorical
+    key: NDArray[np.int64] = (known >= half) @ (1 << np.arange(len(half)))
     return key
+
+
+@lru_cache(maxsize=8)
+def _membership(contract: Contract) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Which column belongs to which group: 0/1 [N, G] and [M, G], and half of each group's size."""
+    groups = [group.name for group in contract.groups]
+    in_numeric = np.array([[f.group == g for g in groups] for f in contract.numeric], np.int64)
+    in_categorical = np.array([[f.group == g for g in groups] for f in contract.categorical], np.int64)
+    return in_numeric, in_categorical, (in_numeric.sum(0) + in_categorical.sum(0)) / 2

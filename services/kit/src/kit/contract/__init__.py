@@ -106,6 +106,10 @@ class Contract:
     orders: tuple[Order, ...]
     fingerprint: str
 
+    def __hash__(self) -> int:
+        """By its fingerprint: hashing four thousand sectors for each look-up would cost more than what is looked up."""
+        return hash(self.fingerprint)
+
     @property
     def short_fingerprint(self) -> str:
         """The first 12 hex digits: enough for a Redis key."""

@@ -1,0 +1,1 @@
+"""What reaches outside: model servers over gRPC, the artefact store, the file of keys."""

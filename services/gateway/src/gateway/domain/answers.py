@@ -1,0 +1,96 @@
+"""What does the website get? Answers as values; how they are written is the edge's matter. Prices are pounds, rounded to pence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.domain.reasons import Reason
+from gateway.domain.risk import Value
+
+Prices = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A price and its calibrated interval."""
+
+    premium: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caveats:
+    """What every answer says of itself. `complete`: both models answered."""
+
+    complete: bool
+    degraded: tuple[Reason, ...]
+    assumed: Mapping[str, Value]
+    out_of_range: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The panel in one line. None is "cannot be said": without the classifier nobody knows who quotes, without the
+    regressor nobody knows a price, and without likely insurers there is no cheapest one."""
+
+    likely: int | None
+    cheapest: tuple[str, Band] | None
+    mean_of_five_cheapest: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Insurers:
+    """One row for each insurer, as columns [K]; None where the model that knows is missing."""
+
+    ids: tuple[str, ...]
+    status: list[str]
+    probability: Prices | None
+    premium: Prices | None
+    low: Prices | None
+    high: Prices | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuoteAnswer:
+    """The answer to `POST /v1/quotes`."""
+
+    quote_id: str
+    bundle: str
+    level: float
+    caveats: Caveats
+    panel: Panel
+    insurers: Insurers
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many insurers will quote, with a band."""
+
+    expected: float
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A field that is not known yet, and by which share knowing it narrows the band of the cheapest price, on average."""
+
+    field: str
+    narrows_band_by: float
+
+
+@dataclass(frozen=True, slots=True)
+class BallparkAnswer:
+    """The answer to `POST /v1/ballpark`."""
+
+    bundle: str
+    level: float
+    caveats: Caveats
+    cheapest: Band | None
+    mean_of_five_cheapest: Band | None
+    likely_insurers: Count | None
+    answered: tuple[str, ...]
+    next_questions: tuple[Question, ...]

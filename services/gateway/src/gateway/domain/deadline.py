@@ -1,0 +1,42 @@
+"""How long may the next step take? One moment is fixed when a request comes; every later step asks it what is left."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+LEAST_CALL_S: Final = 0.002  # TensorFlow Serving takes a deadline under a millisecond for "no deadline"
+MOST_RESERVE_S: Final = 0.002
+RESERVE_SHARE: Final = 0.1
+MOST_FEATURES_S: Final = 0.02
+FEATURES_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The moment, on a clock that never goes back, after which the answer is worthless. All numbers are seconds.
+
+    `reserve` is kept back from calls for merging and writing; `features` is the most that the feature store may take.
+    """
+
+    at: float
+    reserve: float
+    features: float
+
+    @classmethod
+    def after(cls, budget: float, *, now: float) -> Self:
+        """The deadline of a request that came `now` with `budget` seconds to live."""
+        return cls(
+            now + budget, min(MOST_RESERVE_S, RESERVE_SHARE * budget), min(MOST_FEATURES_S, FEATURES_SHARE * budget)
+        )
+
+    def left(self, *, now: float) -> float:
+        """Until the deadline; never negative."""
+        return max(0.0, self.at - now)
+
+    def for_features(self, *, now: float) -> float:
+        """What a read of the feature store may take, so that a call can still follow; never negative."""
+        return max(0.0, min(self.features, self.at - now - self.reserve - LEAST_CALL_S))
+
+    def for_call(self, *, now: float) -> float:
+        """What a model call may take, or 0.0 when too little is left for one to be worth making."""
+        left = self.at - now - self.reserve
+        return left if left >= LEAST_CALL_S else 0.0

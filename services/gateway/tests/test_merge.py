@@ -1,0 +1,133 @@
+"""How two models' arrays become statuses, prices and the panel's figures."""
+
+import numpy as np
+import pytest
+from support import INSURERS, LOG_PREMIUM, PANEL, PROBABILITY, K, serving
+
+from gateway.domain.answers import Band, Panel
+from gateway.ports import Answer
+from gateway.pricing.merge import Merged, at_rate, bands, count, merge
+from kit.calibration import Intervals, Probabilities, Table
+
+KEY = np.array([5])
+PRICES = np.linspace(700.0, 400.0, K).round(2)
+
+
+def merged(
+    probability: Answer | None = PROBABILITY,
+    log_premium: Answer | None = LOG_PREMIUM,
+    chosen: tuple[int, ...] | None = None,
+    ipt_rate: float = 0.12,
+) -> Merged:
+    """One row's merge."""
+    batch = [None if array is None else array[np.newaxis] for array in (probability, log_premium)]
+    return merge(serving(), KEY, *batch, chosen=chosen, ipt_rate=ipt_rate)
+
+
+def prices(found: Merged) -> dict[str, list[float]]:
+    """The columns of prices, which are all there."""
+    columns = {"low": found.insurers.low, "premium": found.insurers.premium, "high": found.insurers.high}
+    return {name: column.tolist() for name, column in columns.items() if column is not None}
+
+
+def cheapest(found: Merged) -> tuple[str, Band]:
+    """The panel's cheapest, which is there."""
+    assert found.panel.cheapest is not None
+    return found.panel.cheapest
+
+
+def test_the_premium_is_the_median() -> None:
+    """At the rate that the models have learnt it is exp of the middle quantile, to the penny."""
+    found = prices(merged())
+
+    assert PRICES.tolist() == found["premium"]
+    assert np.exp(np.log(PRICES[0]) + 0.3).round(2) == found["high"][0]
+
+
+def test_likely_begins_at_the_threshold() -> None:
+    """The bundle says where."""
+    assert ["likely"] * 5 + ["unlikely"] * 3 == merged().insurers.status
+
+
+def test_the_panel_counts_likely_insurers_only() -> None:
+    """A low price of somebody who will not quote is no bargain."""
+    found = merged()
+    insurer, band = cheapest(found)
+
+    assert (5, "i-0005", PRICES[4]) == (found.panel.likely, insurer, band.premium)
+    assert PRICES[:5].mean().round(2) == found.panel.mean_of_five_cheapest
+
+
+def test_the_mean_is_of_the_five_cheapest() -> None:
+    """Of seven likely ones, two do not count."""
+    panel = merged(probability=np.array([0.9] * 7 + [0.1])).panel
+
+    assert (7, PRICES[2:7].mean().round(2)) == (panel.likely, panel.mean_of_five_cheapest)
+
+
+@pytest.mark.parametrize(
+    ("probability", "log_premium", "panel"),
+    [
+        (None, LOG_PREMIUM, Panel(None, None, None)),
+        (PROBABILITY, None, Panel(5, None, None)),
+        (np.zeros(K), LOG_PREMIUM, Panel(0, None, None)),
+    ],
+)
+def test_what_cannot_be_said_is_not_said(probability: Answer | None, log_premium: Answer | None, panel: Panel) -> None:
+    """Without one model, or without a likely insurer, there is no cheapest price."""
+    assert panel == merged(probability, log_premium).panel
+
+
+def test_a_subset_is_the_same_in_its_own_order() -> None:
+    """Asking for some insurers changes no figure of theirs, and the panel is theirs."""
+    everybody, some = merged(), merged(chosen=(6, 1))
+
+    assert (INSURERS[6], INSURERS[1]) == some.insurers.ids
+    assert [prices(everybody)["premium"][place] for place in (6, 1)] == prices(some)["premium"]
+    assert ["unlikely", "likely"] == some.insurers.status
+    assert INSURERS[1] == cheapest(some)[0]
+
+
+@pytest.mark.parametrize(("rate", "factor"), [(0.12, 1.0), (0.0, 1 / 1.12), (0.2, 1.2 / 1.12)])
+def test_the_tax_rate_scales_prices(rate: float, factor: float) -> None:
+    """Prices are learnt gross at 12 %."""
+    assert factor == at_rate(rate)
+    assert pytest.approx(PRICES * factor, abs=0.011) == prices(merged(ipt_rate=rate))["premium"]
+
+
+def test_calibration_depends_on_what_was_answered() -> None:
+    """Each key has its own interval and its own probabilities; any other has the pooled ones."""
+    made = serving(
+        intervals=Intervals(Table({5: (-1.0, 1.0)}, (0.0, 0.0))),
+        probabilities=Probabilities(Table({5: (1.0, 9.0)}, (1.0, 0.0))),
+    )
+    arrays = PROBABILITY[np.newaxis], LOG_PREMIUM[np.newaxis]
+    known = merge(made, np.array([5]), *arrays, chosen=None, ipt_rate=0.12)
+    other = merge(made, np.array([6]), *arrays, chosen=None, ipt_rate=0.12)
+
+    assert (8, 5) == (known.panel.likely, other.panel.likely)
+    assert (PRICES * np.exp(1.2)).round(2).tolist() == pytest.approx(prices(known)["high"], abs=0.03)
+    assert (PRICES * np.exp(0.2)).round(2).tolist() == pytest.approx(prices(other)["high"], abs=0.03)
+
+
+def test_the_panels_bands_are_calibrated_apart() -> None:
+    """The cheapest price and the mean of five have tables of their own."""
+    made = serving(mean_of_five_cheapest=Intervals(Table({}, (0.0, 0.0))))
+    cheapest, mean = bands(made, KEY, PANEL[np.newaxis], ipt_rate=0.12)
+
+    assert Band(400.0, round(400 * np.exp(-0.4), 2), round(400 * np.exp(0.4), 2)) == cheapest
+    assert Band(470.0, round(470 * np.exp(-0.3), 2), round(470 * np.exp(0.3), 2)) == mean
+
+
+def test_the_count_is_an_expectation_with_a_band() -> None:
+    """The sum of the probabilities; the band lies within what is possible."""
+    found = count(serving(), KEY, np.full((1, K), 0.5))
+
+    assert (4.0, 1, 7) == (found.expected, found.low, found.high)  # two of sqrt(8 / 4) to each side
+
+
+def test_the_count_stays_on_the_panel() -> None:
+    """Nobody expects more insurers than there are."""
+    found = count(serving(likely_insurers=Table({}, (-99.0, 99.0))), KEY, np.full((1, K), 0.5))
+
+    assert (0, K) == (found.low, found.high)

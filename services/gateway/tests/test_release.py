@@ -1,0 +1,85 @@
+"""What is served is exactly what the release names, or nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import bundle as bundles
+import pytest
+from support import INSURERS, MOTOR
+
+from gateway.adapters.release import BadRelease, load_serving
+from gateway.domain.serving import Typical
+from kit.artefacts import Store
+
+
+def test_a_whole_bundle_is_read(tmp_path: Path) -> None:
+    """Versions, tables, cards and typical values."""
+    store, release, bundle = bundles.make(tmp_path)
+    serving = load_serving(store, release, MOTOR)
+
+    assert (bundle.id, INSURERS, 0.8, 0.5) == (serving.bundle, serving.insurers, serving.level, serving.likely)
+    assert ("quote-classifier", 1, bundle.classifier.sha256) == (
+        serving.classifier.project,
+        serving.classifier.version,
+        serving.classifier.sha256,
+    )
+    assert (-0.1, 0.1) == serving.cheapest.table.pooled
+    assert "# premium-regressor\n" == serving.regressor.card
+    assert {"ncd_years", "conviction"} == serving.typical.keys()
+    assert (Typical(0, 0.5), Typical(9, 0.5)) == serving.typical["ncd_years"]
+
+
+def test_a_release_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """With what is missing, and not with where it was looked for."""
+    store, _, _ = bundles.make(tmp_path)
+
+    with pytest.raises(BadRelease, match=r"release.json cannot be read"):
+        load_serving(store, str(tmp_path / "nothing.json"), MOTOR)
+
+
+def test_a_bundle_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """The message says which there are."""
+    store, release, bundle = bundles.make(tmp_path)
+    Path(release).write_text('{"stable": "2020-01-01.1"}')
+
+    with pytest.raises(BadRelease, match=bundle.id):
+        load_serving(store, release, MOTOR)
+
+
+def test_another_contract_is_refused(tmp_path: Path) -> None:
+    """A model that has learnt other fields would give wrong premiums without a sign."""
+    store, release, _ = bundles.make(tmp_path)
+
+    with pytest.raises(BadRelease, match=r"this gateway speaks 0123456789ab"):
+        load_serving(store, release, replace(MOTOR, fingerprint="0123456789abcdef"))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "calibration.json", "reference.json", "card.md"])
+def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
+    """Every file that is read is the one that was published."""
+    store, release, bundle = bundles.make(tmp_path)
+    changed = Path(store) / bundle.regressor.project / str(bundle.regressor.version) / name
+    changed.write_text(changed.read_text() + " ")
+
+    with pytest.raises(BadRelease, match=r"premium-regressor/1"):
+        load_serving(store, release, MOTOR)
+
+
+def test_a_table_without_its_numbers_is_refused(tmp_path: Path) -> None:
+    """A bundle that cannot be calibrated is no bundle."""
+    store, release, _ = bundles.make(
+        tmp_path, changed={"calibration.json": {"probabilities": {"pooled": {"slope": 1.0}}}}
+    )
+
+    with pytest.raises(BadRelease, match=r"intercept"):
+        load_serving(store, release, MOTOR)
+
+
+def test_models_of_different_panels_are_refused(tmp_path: Path) -> None:
+    """Their arrays would be merged insurer by insurer, wrongly."""
+    store, release, bundle = bundles.make(tmp_path)
+    other = bundles.publish(Store(store), "premium-regressor", insurers=INSURERS[:3])
+    (Path(store) / "bundles" / f"{bundle.id}.json").write_bytes(replace(bundle, regressor=other).encode())
+
+    with pytest.raises(BadRelease, match=r"insurers differ"):
+        load_serving(store, release, MOTOR)
