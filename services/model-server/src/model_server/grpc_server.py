@@ -1,0 +1,162 @@
+"""The gRPC door: generic handlers on raw bytes, TensorFlow Serving's limit on concurrency, and its codes and details.
+
+`grpc.aio`, not `grpc.server`: with one thread for each of 32 callers the interpreter lock goes round in convoys. Measured on
+two cores with a model of ten 64 x 64 layers and its client on the same machine: threads take 442 µs a call at 32 callers
+(p99 70 ms), the event loop with merged runs 310 µs (p99 16 ms); with 1 caller 647 µs and 747 µs, the hop to the
+batch thread being the difference. The loop also keeps queues and counters free of locks.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from kit.tensors import BadTensor, Envelope, open_request
+from kit.tensors.wire import read_fields, text
+from model_server import runtime
+from model_server.errors import Code, ServingError
+from model_server.service import Run, Service
+
+Answer = Callable[[bytes, Any], Awaitable[bytes]]
+
+MAX_MESSAGE: Final = (1 << 31) - 1
+_MAX_DETAILS: Final = 1024
+_STATUS: Final = {status.value[0]: status for status in grpc.StatusCode}
+_HEALTHY: Final = frozenset({"", "ModelService", "PredictionService"})
+_SERVING: Final = b"\x08\x01"  # HealthCheckResponse { status: SERVING }
+
+
+class Slots:
+    """Calls that may be in the server at once. One more is refused, not queued."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = max(limit, 1)
+
+    def take(self) -> None:
+        """Raises RESOURCE_EXHAUSTED when none is free."""
+        if not self._free:
+            raise ServingError(Code.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+        self._free -= 1
+
+    def give_back(self, *_: object) -> None:
+        """Free again; takes what a done callback passes."""
+        self._free += 1
+
+
+class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Finds the handler of a method; anything else is UNIMPLEMENTED."""
+
+    def __init__(self, service: Service, slots: Slots, *, health: bool) -> None:
+        self._service, self._slots = service, slots
+        self._methods: dict[str, Answer] = {
+            "/tensorflow.serving.PredictionService/Predict": self._predict,
+            "/tensorflow.serving.PredictionService/GetModelMetadata": self._message(
+                runtime.get_model_metadata_pb2.GetModelMetadataRequest, service.metadata
+            ),
+            "/tensorflow.serving.ModelService/GetModelStatus": self._message(
+                runtime.get_model_status_pb2.GetModelStatusRequest, service.status
+            ),
+        }
+        if health:
+            self._methods["/grpc.health.v1.Health/Check"] = _check_health
+
+    def service(self, handler_call_details: Any) -> Any:
+        """gRPC asks for the handler of each call here."""
+        answer = self._methods.get(handler_call_details.method)
+        return answer and grpc.unary_unary_rpc_method_handler(_translated(answer))
+
+    async def _predict(self, data: bytes, context: Any) -> bytes:
+        begun = time.perf_counter()
+        self._slots.take()
+        try:
+            run = self._start(open_request(data), context)
+        except BaseException:
+            self._slots.give_back()
+            raise
+        # The slot is held until the run ends, also when the caller has gone: its thread would be, too.
+        run.outputs.add_done_callback(lambda outputs: self._ended(run.model, outputs))
+        answer = await self._service.finish(run)
+        latency = (time.perf_counter() - begun) * 1e6
+        self._service.metrics.request_latency.observe(latency, run.model, "Predict", "GRPC")
+        return answer
+
+    def _start(self, request: Envelope, context: Any) -> Run:
+        try:
+            return self._service.start(request, _timeout_ms(context))
+        except ServingError as error:
+            self._service.metrics.requests.add(request.model, error.code.name)
+            raise
+
+    def _ended(self, model: str, outputs: Any) -> None:
+        self._slots.give_back()
+        error = outputs.exception()
+        code = error.code if isinstance(error, ServingError) else Code.INTERNAL if error else Code.OK
+        self._service.metrics.requests.add(model, code.name)
+
+    def _message(self, kind: Any, answer: Callable[[Any], Any]) -> Answer:
+        """A handler that reads and writes protobuf messages."""
+
+        async def handle(data: bytes, _: Any) -> bytes:
+            self._slots.take()
+            try:
+                encoded: bytes = answer(kind.FromString(data)).SerializeToString()
+            finally:
+                self._slots.give_back()
+            return encoded
+
+        return handle
+
+
+async def start(
+    handlers: Handlers, addresses: Sequence[str], arguments: Sequence[tuple[str, int | str]]
+) -> grpc.aio.Server:
+    """Bind every address and serve. Raises INVALID_ARGUMENT if one cannot be had."""
+    limits = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
+    server = grpc.aio.server(options=[*limits, *arguments])
+    server.add_generic_rpc_handlers((handlers,))
+    try:
+        for address in addresses:
+            server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ServingError(Code.INVALID_ARGUMENT, f"Failed to BuildAndStart gRPC server: {error}") from error
+    await server.start()
+    return server
+
+
+def _timeout_ms(context: Any) -> int:
+    """What is left of the caller's deadline; 0 or less is no limit, as TensorFlow takes it, also one already past."""
+    left = context.time_remaining()
+    return 0 if left is None else int(left * 1000)
+
+
+def _translated(answer: Answer) -> Answer:
+    """The one place where errors become gRPC's codes and details. Bytes that are no such message are INTERNAL."""
+
+    async def handle(data: bytes, context: Any) -> bytes:
+        try:
+            return await answer(data, context)
+        except ServingError as error:
+            code, message = error.code, error.message
+        except (BadTensor, DecodeError) as error:
+            code, message = Code.INTERNAL, str(error)
+        await context.abort(_STATUS[code], _details(message))
+        raise AssertionError("abort raises")
+
+    return handle
+
+
+def _details(message: str) -> str:
+    whole = message.encode()
+    if len(whole) <= _MAX_DETAILS:
+        return message
+    return whole[:_MAX_DETAILS].decode(errors="ignore") + "...TRUNCATED"
+
+
+async def _check_health(data: bytes, _: Any) -> bytes:
+    names = [text(value) for field, _, value in read_fields(memoryview(data)) if field == 1]
+    if (names[-1] if names else "") not in _HEALTHY:
+        raise ServingError(Code.NOT_FOUND, "")
+    return _SERVING

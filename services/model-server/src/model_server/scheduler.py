@@ -1,0 +1,205 @@
+"""Who runs a call, and when? Straight away on a thread, or merged with others by one scheduler over all models.
+
+Both answer a future of the event loop. All queues live in the loop's thread, so nothing here is locked; only the merged
+run itself, which gives up the interpreter lock inside TensorFlow, happens on a batch thread.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+from numpy.typing import NDArray
+
+from model_server import batching
+from model_server.batching import Queue, Task
+from model_server.config import BatchingParameters
+from model_server.errors import Code, ServingError
+from model_server.metrics import Metrics
+from model_server.servable import Execute
+
+Array = NDArray[Any]
+Outputs = asyncio.Future[list[Array]]
+
+_POOL_LABEL: Final = ""  # TensorFlow Serving leaves thread_pool_name empty
+
+
+class Runner(Protocol):
+    """Runs a loaded model for calls that may come at once."""
+
+    def submit(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> Outputs:
+        """Start a run (0 ms or less: no limit); the future has the fetched arrays in order, or a `ServingError`.
+
+        Called in the event loop. Cancelling the future does not stop a run.
+        """
+        ...
+
+
+class DirectRunner:
+    """Each call by itself, on a thread of the pool."""
+
+    def __init__(self, execute: Execute, pool: ThreadPoolExecutor) -> None:
+        self._execute, self._pool = execute, pool
+
+    def submit(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> Outputs:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._pool, self._execute, feeds, fetches, timeout_ms)
+
+
+class BatchScheduler:
+    """Shares a number of batch threads among the queues of all models, in turn."""
+
+    def __init__(self, threads: int, metrics: Metrics) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="batch")
+        self._metrics = metrics
+        self._free = threads
+        self._queues: list[_Lane] = []
+        self._next = 0
+        self._kicked = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def runner(self, execute: Execute, parameters: BatchingParameters) -> Runner:
+        """A runner whose calls this scheduler merges. Raises `ServingError` for parameters that are refused."""
+        parameters.check()
+        return _BatchRunner(self, execute, parameters, self._metrics)
+
+    def add(self, lane: "_Lane") -> None:
+        """Take a new queue into the round."""
+        self._queues.append(lane)
+
+    def kick(self, *, full: bool) -> None:
+        """Look for a batch to run: now if one is full, else once all calls that arrived together are in their queues."""
+        if full:
+            self._dispatch()
+        elif not self._kicked:
+            self._kicked = True
+            asyncio.get_running_loop().call_soon(self._kicked_off)
+
+    def _kicked_off(self) -> None:
+        self._kicked = False
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._free and (lane := self._first_ready(loop.time())):
+            self._free -= 1
+            lane.start(self._pool)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._free and (soonest := min((q.queue.ready_at() for q in self._queues), default=float("inf"))) < float(
+            "inf"
+        ):
+            self._timer = loop.call_at(soonest, self._dispatch)
+
+    def _first_ready(self, now: float) -> "_Lane | None":
+        for step in range(len(self._queues)):
+            place = (self._next + step) % len(self._queues)
+            if self._queues[place].queue.ready_at() <= now:
+                self._next = place + 1
+                return self._queues[place]
+        return None
+
+    def freed(self) -> None:
+        """A batch thread is free again."""
+        self._free += 1
+        self._dispatch()
+
+
+class _BatchRunner:
+    """One model's queues: one for each set of tensors fed and fetched."""
+
+    def __init__(
+        self, scheduler: BatchScheduler, execute: Execute, parameters: BatchingParameters, metrics: Metrics
+    ) -> None:
+        self._scheduler, self._execute, self._parameters, self._metrics = scheduler, execute, parameters, metrics
+        self._lanes: dict[tuple[tuple[str, ...], tuple[str, ...]], _Lane] = {}
+
+    def submit(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> Outputs:
+        loop = asyncio.get_running_loop()
+        future: Outputs = loop.create_future()
+        self._metrics.wrapped_runs.add()
+        now = loop.time()
+        try:
+            task = Task(feeds, batching.rows_of(feeds), now + timeout_ms / 1000 if timeout_ms > 0 else float("inf"))
+            lane = self._lane(feeds, fetches)
+            lane.add(task, future, now)
+        except ServingError as error:
+            future.set_exception(error)
+            return future
+        self._metrics.input_rows.observe(task.rows)
+        self._scheduler.kick(full=lane.queue.ready_at() == float("-inf"))
+        return future
+
+    def _lane(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> "_Lane":
+        key = (tuple(feeds), tuple(fetches))
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(self._scheduler, self._execute, self._parameters, self._metrics, key[1])
+            self._scheduler.add(lane)
+        return lane
+
+
+class _Lane:
+    """A queue and the futures of the calls in it."""
+
+    def __init__(
+        self,
+        scheduler: BatchScheduler,
+        execute: Execute,
+        parameters: BatchingParameters,
+        metrics: Metrics,
+        fetches: tuple[str, ...],
+    ) -> None:
+        self.queue = Queue(parameters)
+        self._scheduler, self._execute, self._parameters = scheduler, execute, parameters
+        self._metrics, self._fetches = metrics, fetches
+        self._futures: dict[Task, tuple[Outputs, float]] = {}
+
+    def add(self, task: Task, future: Outputs, now: float) -> None:
+        self.queue.add(task, now=now)
+        self._futures[task] = (future, now)
+
+    def start(self, pool: ThreadPoolExecutor) -> None:
+        """Hand the first batch to a thread."""
+        loop = asyncio.get_running_loop()
+        tasks = self.queue.take()
+        waiting = [self._futures.pop(task) for task in tasks]
+        now = loop.time()
+        for _, since in waiting:
+            self._metrics.queuing_latency.observe((now - since) * 1e6, _POOL_LABEL)
+
+        def work() -> None:
+            try:
+                results: list[list[Array]] | ServingError = self._run(tasks, now)
+            except ServingError as error:
+                results = error
+            except Exception as error:  # noqa: BLE001 -- the outermost of its thread: callers must not wait for ever
+                results = ServingError(Code.INTERNAL, repr(error))
+            loop.call_soon_threadsafe(self._finish, [future for future, _ in waiting], results)
+
+        pool.submit(work)
+
+    def _run(self, tasks: Sequence[Task], now: float) -> list[list[Array]]:
+        """Merge, run with the longest deadline of the calls, cut apart. On a batch thread."""
+        latest = max(task.expires for task in tasks)
+        if latest <= now:
+            raise ServingError(Code.RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
+        timeout_ms = 0 if latest == float("inf") else max(1, int((latest - now) * 1000))
+        feeds = batching.merge(tasks, self._parameters)
+        ran = len(next(iter(feeds.values())))
+        rows = [task.rows for task in tasks]
+        self._metrics.processed_rows.observe(ran)
+        self._metrics.padding.observe(ran - sum(rows), str(ran))
+        return batching.cut(self._execute(feeds, self._fetches, timeout_ms), rows, ran)
+
+    def _finish(self, futures: Sequence[Outputs], results: list[list[Array]] | ServingError) -> None:
+        """In the loop again: every call gets its rows, or all get the one error."""
+        self._scheduler.freed()
+        for place, future in enumerate(futures):
+            if future.done():  # its caller went away
+                continue
+            if isinstance(results, ServingError):
+                future.set_exception(results)
+            else:
+                future.set_result(results[place])
