@@ -8,7 +8,11 @@ def allowed(field: Field) -> str:
     if field.kind == "bool":
         return "true, false"
     if field.kind == "enum":
-        return ", ".join(f"`{v}`" for v in field.values) if len(field.values) < 10 else f"`{field.values[0]}` to `{field.values[-1]}`"
+        return (
+            ", ".join(f"`{v}`" for v in field.values)
+            if len(field.values) < 10
+            else f"`{field.values[0]}` to `{field.values[-1]}`"
+        )
     if field.kind == "code":
         return f"`{field.values[0]}` … ({len(field.values):,} codes)"
     return f"{field.minimum:,.0f} to {field.maximum:,.0f}"
@@ -23,8 +27,13 @@ def table(contract: Contract) -> str:
         "",
     ]
     for group in contract.groups:
-        note = " (with `\"consent\": true` only)" if group.consent else ""
-        lines += [f"## {group.title}: `{group.name}`{note}", "", "| field | allowed | unit | known to | why |", "| --- | --- | --- | --- | --- |"]
+        note = ' (with `"consent": true` only)' if group.consent else ""
+        lines += [
+            f"## {group.title}: `{group.name}`{note}",
+            "",
+            "| field | allowed | unit | known to | why |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         lines += [
             f"| `{f.name}` {f.title} | {allowed(f)}{f', assumed `{f.assumed}`' if f.assumed is not None else ''} | {f.unit} | "
             f"{'the caller' if f.entity is None else f'the store ({f.entity}) or the caller'} | {f.purpose} |"

@@ -1,0 +1,86 @@
+# Every command of the project. Plain `make` prints them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+SERVICES := kit market feature-store model-server quote-classifier premium-regressor gateway local-fleet
+PROJECTS := $(SERVICES:%=services/%) loadtests
+FLEET := services/local-fleet/.venv/bin/python -m local_fleet
+OFFSET ?= 0
+UP_ARGS ?=
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2} /^##@ / {printf "\n%s\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+
+##@ The fleet on this machine (OFFSET=100 moves every port)
+.PHONY: run stop status accuracy load models
+run: ## Install, make the market, train, start the whole fleet; Ctrl-C stops it
+	@scripts/venv services/local-fleet
+	@$(FLEET) up --port-offset $(OFFSET) $(UP_ARGS)
+
+models: ## Everything that `run` does before it starts a process: market, training, a bundle
+	@scripts/venv services/local-fleet
+	@$(FLEET) prepare $(UP_ARGS)
+
+stop: ## Stop a fleet that was started with UP_ARGS=--detach
+	@$(FLEET) down --port-offset $(OFFSET)
+
+status: ## What runs, where, and which bundle
+	@$(FLEET) status --port-offset $(OFFSET)
+
+accuracy: ## Held-out enquiries through the running gateway, beside the test stage's own figures
+	@scripts/venv services/local-fleet
+	@$(FLEET) accuracy --port-offset $(OFFSET)
+
+BUDGET_MS ?= 150
+LOAD_TIME ?= 60s
+load: ## Locust against the running fleet for a minute; exit 1 when the latency budget is missed (BUDGET_MS=150)
+	@scripts/venv loadtests
+	@cd loadtests && BALLPARK_BUDGET_MS=$(BUDGET_MS) BALLPARK_URL=$${BALLPARK_URL:-http://127.0.0.1:$$((8080 + $(OFFSET)))} \
+	  .venv/bin/locust -f locustfile.py --headless --only-summary -t $(LOAD_TIME)
+
+##@ Tests
+.PHONY: test lint unit test-contract test-chart test-integration test-e2e test-images test-cluster
+test: ## Everything that runs on any machine: linters, unit, contract, chart, integration and end-to-end tests
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit
+	@$(MAKE) --no-print-directory test-contract test-chart test-integration test-e2e
+
+lint: lint-style $(LINTS) ## ruff, mypy --strict and import-linter on every project
+unit: $(UNITS) ## The unit tests of every project
+
+LINTS := $(PROJECTS:%=lint/%) lint/tests
+UNITS := $(PROJECTS:%=unit/%)
+.PHONY: lint-style $(LINTS) $(UNITS)
+lint-style:
+	@scripts/tool >/dev/null && .tools/bin/ruff check -q && .tools/bin/ruff format -q --check && echo "ruff: clean"
+
+$(LINTS): lint/%:
+	@scripts/venv --dev $*
+	@cd $* && .venv/bin/mypy --no-error-summary && { ! grep -q '^\[tool.importlinter' pyproject.toml || .venv/bin/lint-imports --no-cache >/dev/null; } && echo "$*: mypy and imports clean"
+
+$(UNITS): unit/%:
+	@scripts/venv --dev $*
+	@echo "== $*" && cd $* && .venv/bin/python -m pytest -q
+
+test-contract test-chart test-integration test-e2e test-images test-cluster: test-%:
+	@scripts/venv --dev tests
+	@echo "== tests/$*" && cd tests && .venv/bin/python -m pytest -q $*
+
+test-contract: ## What the services agree on: names, ports, wire forms
+test-chart: ## What the Helm chart, compose and the dashboard promise, on rendered manifests
+test-integration: ## Two or more services over real wires
+test-e2e: ## A whole fleet: quotes, faults, bad input, clean stop
+test-images: ## Build every image with podman and start it (root)
+test-cluster: ## Install the chart on a real Kubernetes (KUBECONFIG, or the command BALLPARK_CLUSTER_UP) and ask for a quote
+
+##@ Housekeeping
+.PHONY: format lock clean
+format: ## Format all Python
+	@scripts/tool >/dev/null && .tools/bin/ruff check -q --fix && .tools/bin/ruff format -q
+
+lock: ## Write every project's locks again (ARGS=--upgrade takes newer versions)
+	@scripts/lock $(ARGS) $(PROJECTS) tests
+
+clean: ## Remove environments and everything the fleet made
+	rm -rf .ballpark .tools $(PROJECTS:%=%/.venv) tests/.venv

