@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 SERVICES := kit market feature-store model-server quote-classifier premium-regressor gateway local-fleet
 PROJECTS := $(SERVICES:%=services/%) loadtests
+LINTS := $(PROJECTS:%=lint/%) lint/tests
+UNITS := $(PROJECTS:%=unit/%)
 FLEET := services/local-fleet/.venv/bin/python -m local_fleet
 OFFSET ?= 0
 UP_ARGS ?=
@@ -49,8 +51,6 @@ test: ## Everything that runs on any machine: linters, unit, contract, chart, in
 lint: lint-style $(LINTS) ## ruff, mypy --strict and import-linter on every project
 unit: $(UNITS) ## The unit tests of every project
 
-LINTS := $(PROJECTS:%=lint/%) lint/tests
-UNITS := $(PROJECTS:%=unit/%)
 .PHONY: lint-style $(LINTS) $(UNITS)
 lint-style:
 	@scripts/tool >/dev/null && .tools/bin/ruff check -q && .tools/bin/ruff format -q --check && echo "ruff: clean"
