@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def model(tmp_path: Path) -> Path:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store on a disk, and one without renames."""
     MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
     return Store(str(tmp_path / "store") if request.param == "disk" else "memory://store")
 
 
@@ -63,6 +65,23 @@ def test_another_manifest_is_noticed(store: Store, model: Path) -> None:
         store.verify(Published("quote-classifier", 1, "0" * 64))
 
 
+def test_half_an_artefact_is_not_in_the_way(tmp_path: Path, model: Path) -> None:
+    """A numbered folder without a manifest takes its number and nothing else."""
+    (tmp_path / "store" / "quote-classifier" / "1" / "variables").mkdir(parents=True)
+
+    assert 2 == Store(str(tmp_path / "store")).publish(model, MANIFEST).version
+
+
+def test_only_the_topmost_manifest_is_ours(store: Store, model: Path, tmp_path: Path) -> None:
+    """A model's own asset of that name travels like any other file."""
+    (model / "assets").mkdir()
+    (model / "assets" / "manifest.json").write_bytes(b"theirs")
+
+    store.fetch(store.publish(model, MANIFEST), tmp_path / "pod")
+
+    assert b"theirs" == (tmp_path / "pod" / "1" / "assets" / "manifest.json").read_bytes()
+
+
 def test_a_half_copied_artefact_does_not_exist(store: Store, model: Path) -> None:
     """Without its manifest a folder is not a version."""
     store.publish(model, MANIFEST)
@@ -90,6 +109,19 @@ def test_a_failed_publication_leaves_no_trace(tmp_path: Path, model: Path, monke
         store.publish(model, MANIFEST)
 
     assert [] == list((tmp_path / "store" / "quote-classifier").iterdir())
+
+
+def test_what_a_killed_copy_left_is_swept_a_day_later(tmp_path: Path, model: Path) -> None:
+    """A killed publication costs disk for a day, and one that is under way is left alone."""
+    project = tmp_path / "store" / "quote-classifier"
+    old, young = project / ".1-old", project / ".1-young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+
+    Store(str(tmp_path / "store")).publish(model, MANIFEST)
+
+    assert [young, project / "1"] == sorted(project.iterdir())
 
 
 def _raise(_: Path) -> None:

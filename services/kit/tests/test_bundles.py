@@ -20,6 +20,7 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "calibration.json").write_text('{"level": 0.9}')
     return folder
 
 
@@ -37,7 +38,7 @@ def test_two_matching_artefacts_make_a_bundle(store: Store, model: Path) -> None
     bundle = made(store)
 
     assert bundle == read_bundle(store, bundle.id)
-    assert (1, 1) == (bundle.classifier.version, bundle.regressor.version)
+    assert (1, 1, 0.9) == (bundle.classifier.version, bundle.regressor.version, bundle.level)
 
 
 def test_one_artefact_alone_makes_none(store: Store, model: Path) -> None:
@@ -47,13 +48,29 @@ def test_one_artefact_alone_makes_none(store: Store, model: Path) -> None:
     assert None is assemble(store)
 
 
-@pytest.mark.parametrize("other", [{"contract": "e" * 64}, {"insurers": ("i-0001", "i-0002")}])
+@pytest.mark.parametrize("other", [{"contract": "e" * 64}, {"data": "e" * 64}, {"insurers": ("i-0001", "i-0002")}])
 def test_artefacts_that_do_not_belong_together_make_none(store: Store, model: Path, other: dict[str, object]) -> None:
-    """Another contract or another panel would give answers that do not line up."""
+    """Another contract, other data or another panel would give answers that do not line up."""
     store.publish(model, CLASSIFIER)
     store.publish(model, Manifest(**{**REGRESSOR.__dict__, **other}))
 
     assert None is assemble(store)
+
+
+def test_intervals_of_two_levels_make_none(store: Store, model: Path) -> None:
+    """An answer states one level."""
+    store.publish(model, CLASSIFIER)
+    (model / "calibration.json").write_text('{"level": 0.8}')
+    store.publish(model, REGRESSOR)
+
+    assert None is assemble(store)
+
+
+def test_a_stray_file_is_no_bundle(store: Store) -> None:
+    """Notes beside the bundles do no harm."""
+    store.write(b"{}", "bundles", "notes.json")
+
+    assert [] == list_bundles(store)
 
 
 def test_the_same_pair_is_the_same_bundle(store: Store, model: Path) -> None:

@@ -22,6 +22,7 @@ def bundle(store: Store, tmp_path: Path) -> Bundle:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "calibration.json").write_text('{"level": 0.8}')
     store.publish(folder, CLASSIFIER)
     store.publish(folder, REGRESSOR)
     made = assemble(store)

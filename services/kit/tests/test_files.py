@@ -5,7 +5,7 @@ import pytest
 import structlog
 
 from kit import logs, series
-from kit.files import write_atomic
+from kit.files import create_atomic, write_atomic
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -16,6 +16,14 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
     assert b"new" == path.read_bytes()
     assert [path] == list(path.parent.iterdir())
+
+
+def test_a_file_that_is_there_is_not_created_again(tmp_path: Path) -> None:
+    """The second of two writers learns that it is the second, and the first one's content stays."""
+    path = tmp_path / "bundle.json"
+
+    assert [True, False] == [create_atomic(path, b"first"), create_atomic(path, b"second")]
+    assert (b"first", [path]) == (path.read_bytes(), list(tmp_path.iterdir()))
 
 
 def test_a_log_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,13 @@
 """Which exact two models answer together? A bundle names them, and a release names the bundle in force.
 
-A bundle is made when both models' `test` stages have published artefacts for the same contract and the same insurers. It has an id
+A bundle is made when both models' `test` stages have published artefacts for the same contract, data and insurers. It has an id
 that every answer, metric and log line carries. `release.json` names the `stable` bundle; changing it is the only way to change
 what is served.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from kit.files import write_atomic
 CLASSIFIER: Final = "quote-classifier"
 REGRESSOR: Final = "premium-regressor"
 FOLDER: Final = "bundles"
+
+_ID: Final = re.compile(r"(?P<id>(?P<day>\d{4}-\d\d-\d\d)\.(?P<number>\d+))\.json")  # 2026-11-23.1.json
 
 
 class BadBundle(ValueError):
@@ -83,21 +86,28 @@ def assemble(store: Store) -> Bundle | None:
     (classifier, classifier_manifest), (regressor, regressor_manifest) = newest[0], newest[1]
     if mismatch(classifier_manifest, regressor_manifest) is not None:
         return None
+    level, other = (_level(store, manifest) for manifest in (classifier_manifest, regressor_manifest))
+    if level != other:
+        return None
     known = [read_bundle(store, name) for name in list_bundles(store)]
     for bundle in known:
         if (bundle.classifier, bundle.regressor) == (classifier, regressor):
             return bundle
     day = datetime.now(UTC).date().isoformat()
     number = 1 + max((int(b.id.rpartition(".")[2]) for b in known if b.id.startswith(f"{day}.")), default=0)
-    bundle = Bundle(f"{day}.{number}", classifier_manifest.contract, classifier, regressor, now())
-    store.write(bundle.encode(), FOLDER, f"{bundle.id}.json")
-    return bundle
+    while True:  # the other project's `test` stage may end in the same moment: an id names one pair for ever
+        bundle = Bundle(f"{day}.{number}", classifier_manifest.contract, classifier, regressor, now(), level)
+        if store.create(bundle.encode(), FOLDER, f"{bundle.id}.json"):
+            return bundle
+        number += 1
 
 
 def mismatch(classifier: Manifest, regressor: Manifest) -> str | None:
     """Why two artefacts cannot answer together, or None."""
     if classifier.contract != regressor.contract:
         return f"contracts differ: {classifier.contract[:12]} and {regressor.contract[:12]}"
+    if classifier.data != regressor.data:
+        return f"they were trained on different data: {classifier.data[:12]} and {regressor.data[:12]}"
     if classifier.insurers != regressor.insurers:
         return f"insurers differ: {len(classifier.insurers)} and {len(regressor.insurers)}"
     return None
@@ -105,8 +115,8 @@ def mismatch(classifier: Manifest, regressor: Manifest) -> str | None:
 
 def list_bundles(store: Store) -> list[str]:
     """The ids of a store's bundles, in the order in which they were made."""
-    ids = [name.removesuffix(".json") for name in store.names(FOLDER) if name.endswith(".json")]
-    return sorted(ids, key=lambda n: (n.rpartition(".")[0], int(n.rpartition(".")[2])))
+    ids = [match for name in store.names(FOLDER) if (match := _ID.fullmatch(name))]
+    return [m["id"] for m in sorted(ids, key=lambda m: (m["day"], int(m["number"])))]
 
 
 def read_bundle(store: Store, bundle_id: str) -> Bundle:
@@ -138,6 +148,11 @@ def _newest(store: Store, project: str) -> tuple[Published, Manifest] | None:
         return None
     manifest = store.manifest(project, versions[-1])
     return published(manifest), manifest
+
+
+def _level(store: Store, manifest: Manifest) -> float:
+    text = store.read_file(manifest.project, manifest.version, "calibration.json", manifest)
+    return float(json.loads(text)["level"])
 
 
 def published(manifest: Manifest) -> Published:

@@ -7,14 +7,31 @@ from pathlib import Path
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write beside, flush to the disk, rename: `path` holds either what it held before or all of `content`."""
+    _beside(path, content).replace(path)
+    sync_folder(path.parent)
+
+
+def create_atomic(path: Path, content: bytes) -> bool:
+    """Like `write_atomic`, but never over a file that is there: whether this call made it."""
+    beside = _beside(path, content)
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+    sync_folder(path.parent)
+    return True
+
+
+def _beside(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
+    return beside
 
 
 def sync_folder(folder: Path) -> None:

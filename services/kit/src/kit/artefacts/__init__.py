@@ -8,10 +8,12 @@ manifest is written last, and an artefact without a readable manifest does not e
 sha256 is that of its manifest, so naming it pins every byte.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,9 +24,10 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from kit.files import sha256_of, sync_folder, write_atomic
+from kit.files import create_atomic, sha256_of, sync_folder, write_atomic
 
 MANIFEST: Final = "manifest.json"
+ABANDONED_AFTER_S: Final = 86_400  # no copy takes a day; by age, since a process number means nothing to another pod
 
 
 class BadArtefact(ValueError):
@@ -124,15 +127,21 @@ class Store:
             raise BadArtefact(f"{project}/{version}/{name} is not what the manifest says")
         return content
 
+    def create(self, content: bytes, *parts: str) -> bool:
+        """Write one small file unless it is there already; whether it was written. On a disk exactly one of two writers wins."""
+        if isinstance(self._fs, LocalFileSystem):
+            return create_atomic(Path(self.path(*parts)), content)
+        if self._fs.exists(self.path(*parts)):
+            return False
+        self._fs.pipe_file(self.path(*parts), content)
+        return True
+
     def publish(self, folder: Path, manifest: Manifest) -> Published:
         """Copy a folder into the store as the project's next version, whole or not at all; the manifest's version and files are set here."""
-        files = {
-            str(p.relative_to(folder)): sha256_of(p)
-            for p in sorted(folder.rglob("*"))
-            if p.is_file() and p.name != MANIFEST
-        }
-        taken = self.versions(manifest.project)
-        version = max(taken, default=0) + 1
+        paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p != folder / MANIFEST]
+        files = {str(p.relative_to(folder)): sha256_of(p) for p in paths}
+        # A number counts as taken whatever its folder holds: half an artefact must not stand in the way of the next.
+        version = 1 + max((int(n) for n in self.names(manifest.project) if n.isdecimal()), default=0)
         text = Manifest(
             **{**asdict(manifest), "insurers": manifest.insurers, "version": version, "files": files}
         ).encode()
@@ -146,12 +155,11 @@ class Store:
 
     def _publish_by_rename(self, folder: Path, project: Path, version: int, manifest: bytes) -> None:
         project.mkdir(parents=True, exist_ok=True)
-        beside = project / f".{version}-{uuid4().hex}"
+        beside = _beside(project, version)
         try:
-            shutil.copytree(folder, beside, ignore=shutil.ignore_patterns(MANIFEST))
+            shutil.copytree(folder, beside)
             (beside / MANIFEST).write_bytes(manifest)
-            for path in sorted(beside.rglob("*")):
-                _flush(path)
+            _flush_all(beside)
             beside.rename(project / str(version))
             sync_folder(project)
         finally:
@@ -166,7 +174,7 @@ class Store:
         target = to / str(named.version)
         if is_whole(target, manifest):
             return manifest
-        beside = to / f".{named.version}-{uuid4().hex}"
+        beside = _beside(to, named.version)
         try:
             for name, sha256 in manifest.files.items():
                 path = beside / name
@@ -175,6 +183,7 @@ class Store:
                 if sha256_of(path) != sha256:
                     raise BadArtefact(f"{named.project}/{named.version}/{name} is not what the manifest says")
             (beside / MANIFEST).write_bytes(manifest.encode())
+            _flush_all(beside)
             shutil.rmtree(target, ignore_errors=True)
             beside.rename(target)
             sync_folder(to)
@@ -206,12 +215,22 @@ def now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
-def _flush(path: Path) -> None:
-    if path.is_dir():
-        sync_folder(path)
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _flush_all(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+            continue
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _beside(folder: Path, version: int) -> Path:
+    """Where a version is put together: beside its place, once what killed processes left there long ago is swept away."""
+    for left in folder.glob(".*-*"):
+        with contextlib.suppress(FileNotFoundError):  # another one sweeps at the same time
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)
+    return folder / f".{version}-{uuid4().hex}"
