@@ -39,10 +39,10 @@ accuracy: ## Held-out enquiries through the running gateway, beside the test sta
 
 BUDGET_MS ?= 150
 LOAD_TIME ?= 60s
-load: ## Locust against the running fleet for a minute; exit 1 when the latency budget is missed (BUDGET_MS=150)
-	@scripts/venv loadtests
-	@cd loadtests && BALLPARK_BUDGET_MS=$(BUDGET_MS) BALLPARK_URL=$${BALLPARK_URL:-http://127.0.0.1:$$((8080 + $(OFFSET)))} \
-	  .venv/bin/locust -f locustfile.py --headless --only-summary -t $(LOAD_TIME)
+load: ## Locust against the running fleet for a minute; it exits 1 when the latency budget is missed (BUDGET_MS=150)
+	@scripts/venv services/local-fleet loadtests
+	@url=$${BALLPARK_URL:-$$($(FLEET) url --port-offset $(OFFSET))} && [ -n "$$url" ] && cd loadtests && \
+	  BALLPARK_BUDGET_MS=$(BUDGET_MS) BALLPARK_URL=$$url .venv/bin/locust -f locustfile.py --headless --only-summary -t $(LOAD_TIME)
 
 ##@ Tests
 .PHONY: test lint unit test-contract test-chart test-integration test-e2e test-images test-cluster
@@ -84,5 +84,6 @@ format: ## Format all Python
 lock: ## Write every project's locks again (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS) $(PROJECTS) tests
 
-clean: ## Remove environments and everything the fleet made
+clean: ## Stop every fleet, remove the environments and everything the fleet made
+	@[ ! -x services/local-fleet/.venv/bin/python ] || { $(FLEET) down --port-offset all; $(FLEET) down --port-offset all --home .ballpark/e2e; }
 	rm -rf .ballpark .tools $(PROJECTS:%=%/.venv) tests/.venv

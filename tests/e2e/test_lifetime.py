@@ -16,6 +16,13 @@ def test_a_fleet_that_runs_is_reported(fleet: Fleet, tmp_path: Path) -> None:
     assert fleet.quote().body["complete"]
 
 
+def test_a_fleet_listens_on_loopback_only(fleet: Fleet) -> None:
+    """Nobody else on the network can ask a laptop's fleet, or its parts."""
+    listening = [c.laddr.ip for p in processes_of(fleet) for c in p.net_connections("inet") if c.status == "LISTEN"]
+
+    assert {"127.0.0.1"} == {ip.removeprefix("::ffff:") for ip in listening}  # gRPC's sockets are of both families
+
+
 def test_a_killed_fleet_starts_again_and_ctrl_c_leaves_nothing(fleet: Fleet, tmp_path: Path) -> None:
     """What a kill -9 left is ended by the next start; after Ctrl-C no process and no listener is left. Another fleet runs on meanwhile."""
     with started(tmp_path / "first") as killed:
@@ -38,13 +45,14 @@ def test_a_killed_fleet_starts_again_and_ctrl_c_leaves_nothing(fleet: Fleet, tmp
 
 def test_a_taken_port_is_named(environment: None, tmp_path: Path) -> None:  # noqa: ARG001
     """Nothing is started; the message has the port, who holds it, and how to move the fleet."""
-    offset = 20_000
-    with socket.create_server(("127.0.0.1", 8080 + offset)):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        offset = port - 8080
         refused = begin(tmp_path / "output", offset=str(offset))
 
         assert 2 == refused.wait(60)
     text = (tmp_path / "output").read_text()
-    assert f"port {8080 + offset} (gateway) is taken by pid" in text
+    assert f"port {port} (gateway) is taken by pid" in text
     assert "python" in text
     assert f"make run OFFSET={offset + 100}" in text
 

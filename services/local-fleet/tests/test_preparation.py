@@ -3,18 +3,21 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from kit import contract
 from kit.files import sha256_of
+from local_fleet import preparation
 from local_fleet.places import Home, repository
-from local_fleet.preparation import Wanted, evidence_of, stamp, stamp_path, steps_for
-from local_fleet.steps import Step, plan
+from local_fleet.preparation import Wanted, code_of, evidence_of, stamp, stamp_path, steps_for
+from local_fleet.steps import CODE, Step, plan
 
 ROOT = repository()
 
 
 def steps(home: Home, wanted: Wanted | None = None, market: str = "ab") -> tuple[Step, ...]:
     """All of them, for some market."""
-    return steps_for(ROOT, home, wanted or Wanted(), market=market, fingerprint="cd")
+    return steps_for(ROOT, home, wanted or Wanted(), market=market, fingerprint=contract.load().fingerprint)
 
 
 def finish(home: Home, name: str) -> Step:
@@ -24,7 +27,7 @@ def finish(home: Home, name: str) -> Step:
     manifest.parent.mkdir(parents=True)
     (manifest.parent / "data").write_bytes(b"data")
     manifest.write_text(json.dumps({"files": {"data": sha256_of(manifest.parent / "data")}}))
-    stamp(ROOT, home, Wanted(), step)
+    stamp(home, step)
     return step
 
 
@@ -102,3 +105,103 @@ def test_other_parameters_train_one_model_again(tmp_path: Path) -> None:
     assert ["quote-classifier wrangle", "quote-classifier train", "quote-classifier test"] == [
         n for n in todo if n in names
     ]
+
+
+def sources(root: Path, *names: str) -> None:
+    """A repository with these files, and the locks of two services."""
+    for name in (*names, "services/market/requirements.lock", "services/quote-classifier/requirements.lock"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("as it was")
+
+
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("services/market/src/market/draw.py", {"market"}),
+        ("services/market/requirements.lock", {"market"}),
+        ("services/kit/src/kit/contract/motor.toml", {"market", "quote-classifier"}),
+        ("services/kit/src/kit/training/net.py", {"quote-classifier"}),
+        ("services/quote-classifier/src/quote_classifier/project.py", {"quote-classifier"}),
+        ("services/quote-classifier/src/quote_classifier/params.toml", set()),
+        ("services/kit/src/kit/deploy/__init__.py", set()),
+    ],
+)
+def test_the_digest_of_the_code_follows_what_a_step_runs(tmp_path: Path, file: str, stale: set[str]) -> None:
+    """A changed file is seen by the services that make something with it, and by no other."""
+    sources(tmp_path, file)
+    before = {service: code_of(tmp_path, service) for service in ("market", "quote-classifier")}
+    (tmp_path / file).write_text("another")
+
+    assert stale == {service for service in before if code_of(tmp_path, service) != before[service]}
+
+
+def test_every_step_but_installations_depends_on_its_code(tmp_path: Path) -> None:
+    """A model that other code has made is not served."""
+    assert [] == [s.name for s in steps(Home(tmp_path)) if not s.always and len(str(s.inputs.get(CODE, ""))) != 64]
+
+
+def test_a_stamp_has_the_code_that_was_planned_with(tmp_path: Path) -> None:
+    """An edit while a step runs is not taken for what the step ran."""
+    home = Home(tmp_path)
+    step = finish(home, "market")
+    found = evidence_of(home, step).stamp
+
+    assert found is not None
+    assert step.inputs == found.inputs
+
+
+def new_market(home: Home, content: str) -> None:
+    """Do as the market's command does, beside the market in force."""
+    for folder in (home.next.truth, home.next.market):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"is": content}))
+
+
+def test_a_new_market_takes_the_old_ones_place(tmp_path: Path) -> None:
+    """Both folders are replaced, and nothing is left beside them."""
+    home = Home(tmp_path)
+    market = next(s for s in steps(home) if s.name == "market")
+    for content in ("old", "new"):
+        new_market(home, content)
+        preparation.finish(home, market)
+
+    assert {"is": "new"} == json.loads((home.market / "manifest.json").read_bytes())
+    assert {"is": "new"} == json.loads((home.truth / "manifest.json").read_bytes())
+    assert {"market", "truth", "steps"} == {p.name for p in tmp_path.iterdir()}
+    assert None is evidence_of(home, market).problem
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2, 3, 4])
+def test_a_kill_while_markets_change_places_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """After any number of moves the old market stands with its stamp, or the step is done again; then all is as it should be."""
+    home = Home(tmp_path)
+    market = next(s for s in steps(home) if s.name == "market")
+    new_market(home, "old")
+    preparation.finish(home, market)
+    new_market(home, "new")
+    real, done = Path.rename, list[Path]()
+
+    def rename(self: Path, target: Path) -> Path:
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        done.append(self)
+        return real(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        patch.setattr("local_fleet.places.shutil.rmtree", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            preparation.finish(home, market)
+
+    assert (moves == 0) == (evidence_of(home, market).problem is None)
+    home.next.clear()
+    new_market(home, "third")
+    preparation.finish(home, market)
+    assert None is evidence_of(home, market).problem
+    assert {"market", "truth", "steps"} == {p.name for p in tmp_path.iterdir()}
+
+
+def _killed(_: Path) -> None:
+    raise KeyboardInterrupt

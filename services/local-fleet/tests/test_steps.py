@@ -97,3 +97,11 @@ def test_time_left_follows_this_machine() -> None:
 def test_a_step_that_says_more_is_believed() -> None:
     """A running step's own estimate counts when it is longer."""
     assert 220 == seconds_left((TRAIN, TEST), {}, {"train": (90.0, "fitting: 31% (90 s, 200 s left) loss 0.3")})
+
+
+def test_changed_code_is_a_reason_without_digests() -> None:
+    """Nobody can do anything with two digests, nor with none."""
+    now = Step("s", "s", (), inputs={"code": "b" * 64})
+
+    assert "its code changed" == why_stale(now, Evidence(Stamp({"code": "a" * 64}, {})))
+    assert "its code changed" == why_stale(now, Evidence(Stamp({}, {})))

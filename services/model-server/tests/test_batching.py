@@ -210,6 +210,16 @@ def test_calls_with_other_outputs_are_not_merged(batched: Running) -> None:
     assert 2 == batched.series(SESSION + "processed_batch_size_count")["{}"] - before
 
 
+def test_the_order_of_outputs_makes_no_other_batch(batched: Running) -> None:
+    """Calls for the same outputs are merged, and each has its own answer in its own order."""
+    before = batched.series(SESSION + "processed_batch_size_count").get("{}", 0)
+    filters = [("y", "z"), ("z", "y")] * 2
+    answers = together(batched, [request("half", {"x": floats(i)}, output_filter=f) for i, f in enumerate(filters)])
+
+    assert [{"y": [i * 0.5 + 3.0], "z": [float(i)]} for i in range(4)] == answers
+    assert 1 == batched.series(SESSION + "processed_batch_size_count")["{}"] - before
+
+
 def test_a_batch_is_padded(batched: Running) -> None:
     """Three rows run as four, and three come back."""
     labels = '{execution_batch_size="4"}'

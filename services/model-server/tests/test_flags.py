@@ -1,7 +1,11 @@
 """The command line is read as TensorFlow's own flag parser reads it."""
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
+from model_server import flags
 from model_server.flags import CPUS, Flags, Parsed, channel_arguments, parse, usage
 
 
@@ -60,3 +64,13 @@ def test_channel_arguments() -> None:
     assert [("grpc.max_connection_age_ms", 5000), ("grpc.x", "y"), ("grpc.z", -1)] == channel_arguments(
         "grpc.max_connection_age_ms=5000,grpc.x=y,grpc.z=-1"
     )
+
+
+def test_every_flag_with_an_effect_is_read_somewhere() -> None:
+    """A flag that no module reads says so in the usage."""
+    package = Path(flags.__file__).parent
+    code = "".join(p.read_text(encoding="utf-8") for p in package.glob("*.py") if p.name != "flags.py")
+
+    assert [] == [
+        f.name for f in fields(Flags) if f"flags.{f.name}" not in code and "without effect" not in f.metadata["text"]
+    ]

@@ -1,9 +1,22 @@
 """What a server says of its models: status and metadata, over gRPC and REST."""
 
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import grpc
+import httpx2
 import pytest
-from conftest import MODEL, PREDICTION, Running
+from conftest import MODEL, OURS, PREDICTION, Running, free_port, wait_until
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from model_server import rest
+from model_server.metrics import Metrics
+from model_server.models import Models
+from model_server.service import Options, Service
+
+only_ours = pytest.mark.skipif(not OURS, reason="limits of this server only")
 
 AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
 
@@ -136,3 +149,86 @@ def test_rest_outside_its_routes_is_not_found(server: Running) -> None:
         (answer := server.get("/v1/models/half", "PUT")).status_code,
         answer.json(),
     )
+
+
+@contextmanager
+def dialled(server: Running) -> Iterator[socket.socket]:
+    """A bare connection to the REST port."""
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) as connection:
+        yield connection
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What the server says until it closes."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@only_ours
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Length: -1",
+        b"Content-Length: 1x",
+        b"Content-Length: 1\r\nContent-Length: 2",
+        b"Transfer-Encoding: chunked",
+    ],
+)
+def test_rest_without_a_clear_length_is_refused(server: Running, header: bytes) -> None:
+    """Where the next request begins is then unknown: 400, and the connection ends."""
+    with dialled(server) as connection:
+        connection.sendall(b"POST /v1/models/half HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n\r\n")
+
+        assert b"HTTP/1.1 400" == everything(connection)[:12]
+
+
+def test_rest_bodies_are_passed_over(server: Running) -> None:
+    """A body larger than one piece is read and dropped, and the next request is found behind it."""
+    size = 300_000
+    with dialled(server) as connection:
+        connection.sendall(f"POST /v1/models/half HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode())
+        connection.sendall(b"x" * size)
+        connection.sendall(b"GET /v1/models/half/versions/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answers = everything(connection)
+
+    assert [b"400", b"200"] == re.findall(rb"HTTP/1.1 (\d+)", answers)
+
+
+def test_rest_preflight(server: Running) -> None:
+    """OPTIONS is answered by the look of its Origin, with an empty body."""
+    answers = [
+        httpx2.request("OPTIONS", f"http://127.0.0.1:{server.rest_port}/v1/models/half", headers=headers, timeout=20)
+        for headers in ({"Origin": "https://a.example"}, {"Origin": "a.example"}, {})
+    ]
+
+    assert [(200, b""), (400, b""), (400, b"")] == [(a.status_code, a.content) for a in answers]
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a REST door in this process, for two connections, each of which may be silent for a moment."""
+    monkeypatch.setattr(rest, "CONNECTIONS", 2)
+    monkeypatch.setattr(rest, "SILENCE_S", 0.5)
+    port = free_port()
+    service = Service(Models({}), Metrics(), Options())
+    opened = rest.RestServer(("127.0.0.1", port), service, None)
+    yield port
+    opened.close()
+
+
+@only_ours
+def test_rest_connections_are_bounded_and_silent_ones_end(door: int) -> None:
+    """A third connection is told to come again; a silent one is closed and makes room."""
+
+    def status() -> bytes:
+        with socket.create_connection(("127.0.0.1", door), timeout=20) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return everything(connection)[9:12]
+
+    with (
+        socket.create_connection(("127.0.0.1", door), timeout=20) as first,
+        socket.create_connection(("127.0.0.1", door), timeout=20) as second,
+    ):
+        with socket.create_connection(("127.0.0.1", door), timeout=20) as third:
+            assert everything(third).startswith(b"HTTP/1.1 503 ")
+        assert (b"", b"") == (first.recv(1), second.recv(1))
+        wait_until(lambda: status() == b"404", "room for another")

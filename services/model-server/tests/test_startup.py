@@ -347,6 +347,35 @@ def test_sigterm_drains_on_demand(start: Start, models: Path) -> None:
 
 
 @only_ours
+def test_a_drain_has_an_end(start: Start, models: Path) -> None:
+    """A call that does not end in the time of the drain is cut, and the process is gone with 0 as promised."""
+    flags = ("--model_name=loop", "--ballpark_drain_on_sigterm=true", "--ballpark_drain_seconds=1")
+    with (
+        start(f"--model_base_path={models / 'loop'}", *flags) as server,
+        server.channel() as channel,
+    ):
+        call = channel.unary_unary(PREDICTION + "Predict").future(ENDLESS, timeout=60)
+        wait_until(lambda: running_calls(server), "the call")
+        server.process.send_signal(signal.SIGTERM)
+
+        assert 0 == server.process.wait(10)
+        assert call.exception(10) is not None
+
+
+@only_ours
+def test_one_address_for_both_ports(start: Start, models: Path) -> None:
+    """With the flag nothing listens elsewhere; without it, everywhere, as TensorFlow Serving does."""
+    path = f"--model_base_path={models / 'half'}"
+    with start(path) as everywhere, start(path, "--ballpark_host=127.0.0.1") as here:
+        reached = [
+            [accepts(port, host) for port in (server.port, server.rest_port) for host in ("127.0.0.1", "127.0.0.2")]
+            for server in (everywhere, here)
+        ]
+
+    assert [[True, True, True, True], [True, False, True, False]] == reached
+
+
+@only_ours
 def test_usage_and_version() -> None:
     """`--help` prints the usage, a bad value too and with 255, `--version` two lines."""
     status, output = run_to_end("--version")

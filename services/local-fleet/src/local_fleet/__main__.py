@@ -19,6 +19,7 @@ from local_fleet.runner import StepFailed
 from local_fleet.supervision import SupervisionError
 
 INTERRUPTED: Final = 130
+ALL: Final = "all"
 EXITS: Final = "Exit: 0 done, 1 it failed or does not hold, 2 bad input or no fleet runs, 3 a model's gate refused, 130 interrupted."
 
 
@@ -73,8 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     for command in (up, make):
         _size(command)
 
+    down = parsers.add_parser("down", help="stop a fleet, or every fleet", epilog=EXITS)
+    down.set_defaults(run=_down)
+
     simple = {
-        "down": ("stop a fleet", lambda s, o: commands.down(s, o.port_offset)),
+        "url": ("the gateway's address, for scripts", lambda s, o: commands.url(s, o.port_offset)),
         "status": ("what runs, where, and which bundle", lambda s, o: commands.status(s, o.port_offset)),
     }
     for name, (summary, run) in simple.items():
@@ -117,11 +121,16 @@ def _parser() -> argparse.ArgumentParser:
         if name not in {"up", "prepare"}:
             command.add_argument(
                 "--port-offset",
-                type=_which,
-                metavar="N|auto",
-                help="which fleet (default and auto: the only one that runs)",
+                type=_which_or_all if command is down else _which,
+                metavar="N|auto|all" if command is down else "N|auto",
+                help="which fleet (default and auto: the only one that runs"
+                + ("; all: every fleet of the home)" if command is down else ")"),
             )
     return parser
+
+
+def _down(session: Session, options: argparse.Namespace) -> int:
+    return commands.down_all(session) if options.port_offset == ALL else commands.down(session, options.port_offset)
 
 
 def _accuracy(session: Session, options: argparse.Namespace) -> int:
@@ -161,6 +170,10 @@ def _offset(text: str) -> int | str:
 def _which(text: str) -> int | None:
     offset = _offset(text)
     return offset if isinstance(offset, int) else None
+
+
+def _which_or_all(text: str) -> int | str | None:
+    return text if text == ALL else _which(text)
 
 
 def _count(text: str) -> int:

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -15,7 +15,7 @@ import psutil
 
 from kit.stage import DONE
 from local_fleet import fleet, ports, sample, supervision
-from local_fleet.leftovers import clear
+from local_fleet.leftovers import clear, marked
 from local_fleet.places import FleetFolder, Home
 from local_fleet.ports import HOST, Ports
 from local_fleet.preparation import Prepared, Wanted, prepare
@@ -25,6 +25,8 @@ LOG_LINES: Final = 40
 SAMPLE: Final = 2_000
 """Enquiries whose answers the test stages have measured apart."""
 TELL_EVERY_S: Final = 0.2
+DOWN_WITHIN_S: Final = 60.0
+"""An `up` that is told to end has as long; its processes are then stopped without it."""
 
 
 class NoFleet(Exception):
@@ -146,16 +148,55 @@ def addresses(folder: FleetFolder, state: fleet.State) -> str:
     return f"{table}\n\nAsk it ({state.insurers} insurers answer):\n\n{sample.curl(at.gateway, fleet.dev_key())}"
 
 
-def down(session: Session, offset: int | None) -> int:
-    """Stop a fleet, whoever started it."""
-    folder = session.home.fleet(choose(session.home, offset))
-    if (pid := fleet.owner(folder)) is not None:
-        os.kill(pid, signal.SIGTERM)
-        while fleet.owner(folder) == pid:
-            time.sleep(TELL_EVERY_S)
-    else:
-        fleet.stop(folder)
+def down(session: Session, offset: int | None, *, within_s: float = DOWN_WITHIN_S) -> int:
+    """Stop a fleet, whoever started it. Exit 1 when the `up` that started it does not end, though its processes have."""
+    return _down(session, session.home.fleet(choose(session.home, offset)), within_s)
+
+
+def down_all(session: Session, *, within_s: float = DOWN_WITHIN_S) -> int:
+    """Stop every fleet of the home, also what is left of one that was killed. Exit 0 when there is none."""
+    codes = [DONE]
+    for number in session.home.offsets():
+        folder = session.home.fleet(number)
+        if fleet.owner(folder) is None and not marked(folder.path):
+            continue
+        session.say(f"the fleet at offset {number}:")
+        codes.append(_down(session, folder, within_s))
+    return max(codes)
+
+
+def _down(session: Session, folder: FleetFolder, within_s: float) -> int:
+    pid = fleet.owner(folder)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        if _gone(folder, pid, within_s):
+            session.say("stopped")
+            return DONE
+    fleet.stop(folder)
+    if pid is not None and not _gone(folder, pid, TELL_EVERY_S):
+        session.say(f"stopped, but pid {pid}, which started it, does not end: kill -9 {pid}")
+        return FAILED
     session.say("stopped")
+    return DONE
+
+
+def _gone(folder: FleetFolder, pid: int, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while fleet.owner(folder) == pid:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(TELL_EVERY_S)
+    return True
+
+
+def url(session: Session, offset: int | None) -> int:
+    """The gateway's address and nothing else, for scripts."""
+    number = choose(session.home, offset)
+    state = fleet.State.read(session.home.fleet(number))
+    if state is None:
+        raise NoFleet(f"the fleet at offset {number} is not ready yet")
+    session.say(f"http://{HOST}:{state.ports.gateway}")
     return DONE
 
 

@@ -24,6 +24,7 @@ from local_fleet.programs import (
     GATEWAY,
     REDIS,
     REGRESSOR_SERVER,
+    environment,
     programs,
     python,
     redis_url,
@@ -36,6 +37,8 @@ SNAPSHOT_FOR_S: Final = 7 * 86_400
 MODELS_WITHIN_S: Final = 120.0
 GATEWAY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 45.0
+OWNED_WITHIN_S: Final = 1.0
+"""A question for the owner holds the lock for a moment."""
 POLL_S: Final = 0.1
 WATCH_EVERY_S: Final = 0.5
 FIRST_QUOTE_BUDGET_MS: Final = 2000
@@ -94,26 +97,42 @@ def owned(folder: FleetFolder) -> Iterator[bool]:
     """Hold a fleet's lock for as long as the block lasts; gives False when another process holds it."""
     folder.path.mkdir(parents=True, exist_ok=True)
     with (folder.path / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        deadline = time.monotonic() + OWNED_WITHIN_S
+        while not _locked(lock, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                yield False
+                return
+            time.sleep(POLL_S / 10)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield True
+        try:
+            yield True
+        finally:
+            lock.truncate(0)  # the number may soon be another process's
 
 
 def owner(folder: FleetFolder) -> int | None:
     """The pid of the `up` that holds a fleet's lock now, or None."""
     with suppress(FileNotFoundError), (folder.path / "lock").open("r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = lock.read().strip()
-            return int(text) if text.isdecimal() else None
+        deadline = time.monotonic() + OWNED_WITHIN_S
+        while not _locked(lock, fcntl.LOCK_SH):
+            lock.seek(0)
+            if (text := lock.read().strip()).isdecimal():
+                return int(text)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S / 10)  # it has the lock only just, or is about to give it back
     return None
+
+
+def _locked(lock: TextIO, kind: int) -> bool:
+    """Lock the file, unless another process has it."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def running(folder: FleetFolder) -> State | None:
@@ -146,7 +165,7 @@ def write_files(context: Context, bundle: Bundle) -> None:
 def start(context: Context, prepared: Prepared) -> "subprocess.Popen[bytes]":
     """Start every process in order and wait until the fleet answers whole quotes. Raises `StartFailed` or `SupervisionError`."""
     write_files(context, prepared.bundle)
-    process = supervision.launch(context.folder, os.environ)
+    process = supervision.launch(context.folder, environment(context.folder.path))
     supervisor = supervision.Supervisor(context.folder)
     ready = readiness(context.ports, prepared.bundle)
     for name in (REDIS, CLASSIFIER_SERVER, REGRESSOR_SERVER):
@@ -208,7 +227,7 @@ def _materialise(context: Context) -> None:
     ]
     done = subprocess.run(
         [*command, "--redis", redis_url(context.ports), "--quiet"],
-        env={**os.environ, leftovers.MARK: str(context.folder.path)},
+        env=environment(context.folder.path),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -267,9 +286,7 @@ def watch(context: Context, process: "subprocess.Popen[bytes]", bundle: Bundle) 
             for line in log:
                 if (event := events.read(line)) is not None and event.kind != "up":
                     context.say(f"{time.strftime('%H:%M:%S')} {event.text()}")
-                    if event.kind == "died":
-                        waiting.setdefault(event.name, time.monotonic())
-                    elif event.kind in {"stopped", "gave_up"}:
+                    if event.kind in {"stopped", "gave_up"}:
                         waiting.pop(event.name, None)
                     else:
                         waiting.setdefault(event.name, time.monotonic())

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from kit.files import sync_folder
 
 LONGEST_SOCKET_PATH: Final = 90
 """A Unix socket's path has at most 107 bytes, and supervisord binds it under a longer, temporary name first."""
@@ -43,6 +46,11 @@ class Home:
         return self.path / "truth"
 
     @property
+    def next(self) -> "NextMarket":
+        """Where a new market is made while the old one stands."""
+        return NextMarket(self)
+
+    @property
     def store(self) -> Path:
         """The artefact store."""
         return self.path / "store"
@@ -70,6 +78,48 @@ class Home:
         """The offsets that a fleet was ever started at."""
         names = (p.name.removeprefix("fleet-") for p in self.path.glob("fleet-*"))
         return sorted(int(n) for n in names if n.removeprefix("-").isdecimal())
+
+
+@dataclass(frozen=True, slots=True)
+class NextMarket:
+    """A market beside the one in force, which `take` puts in its place.
+
+    A kill at any moment leaves either the old market, or none, or the new one with its truth: the market moves out first and in
+    last. What else is left lies in hidden siblings, and `clear` removes them before the next market is made.
+    """
+
+    home: Home
+
+    @property
+    def market(self) -> Path:
+        """Where its data are written."""
+        return self.home.path / ".market.next"
+
+    @property
+    def truth(self) -> Path:
+        """Where its truth is written."""
+        return self.home.path / ".truth.next"
+
+    def clear(self) -> None:
+        """Remove what an earlier run left of a market that never came into force, or of one that no longer is."""
+        for name in ("market", "truth"):
+            for path in self.home.path.glob(f".{name}.*"):
+                shutil.rmtree(path)
+
+    def take(self) -> None:
+        """Put the new market in the place of the old one."""
+        old_market, old_truth = self.home.path / ".market.old", self.home.path / ".truth.old"
+        moves = (
+            (self.home.market, old_market),
+            (self.home.truth, old_truth),
+            (self.truth, self.home.truth),
+            (self.market, self.home.market),
+        )
+        for source, target in moves:
+            if source.exists():
+                source.rename(target)
+        sync_folder(self.home.path)
+        self.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 import asyncio
 import fcntl
+import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +17,16 @@ from kit.files import sha256_of, write_atomic
 from local_fleet import leftovers, runner
 from local_fleet.display import display_on
 from local_fleet.places import Home
-from local_fleet.programs import python
-from local_fleet.steps import Evidence, Stamp, Step, plan
+from local_fleet.programs import environment, python
+from local_fleet.steps import CODE, Evidence, Stamp, Step, plan
 
 MARKET: Final = "market"
 MODELS: Final = (CLASSIFIER, REGRESSOR)
 SERVING: Final = ("model-server", "feature-store", "gateway")
+SOURCES: Final = frozenset({".py", ".toml", ".md"})
+"""Suffixes of what a step's result is made by; a model's params.toml is an input of its own."""
+NOT_IN_MODELS: Final = frozenset({"deploy", "logs.py", "series.py", "series.toml"})
+"""Parts of the kit that no model is made with. What is added to the kit counts until it is named here."""
 FULL_SIZE: Final = 60_000
 EXPECTED_S: Final[Mapping[str, tuple[float, float]]] = {
     MARKET: (2.0, 4.0),
@@ -76,6 +80,22 @@ def steps_for(root: Path, home: Home, wanted: Wanted, *, market: str, fingerprin
     )
 
 
+def code_of(root: Path, service: str) -> str:
+    """A digest of the sources and the locked packages that a service's steps run, its part of the kit included."""
+    own, kit = root / "services" / service, root / "services" / "kit" / "src" / "kit"
+    if (
+        service == MARKET
+    ):  # it takes the contract from the kit, and otherwise how files are written and progress is shown
+        shared = [*(kit / "contract").rglob("*")]
+    else:
+        shared = [p for p in kit.rglob("*") if p.relative_to(kit).parts[0] not in NOT_IN_MODELS]
+    paths = sorted(p for p in [*(own / "src").rglob("*"), *shared] if p.suffix in SOURCES and p.name != "params.toml")
+    digest = hashlib.sha256()
+    for path in [*paths, own / "requirements.lock"]:
+        digest.update(f"{path.relative_to(root)} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def _install(services: Sequence[str]) -> str:
     return f"install {', '.join(services)}"
 
@@ -99,12 +119,12 @@ def _market(root: Path, home: Home, wanted: Wanted, fingerprint: str) -> Step:
             "generate",
             *flags,
             "--out",
-            str(home.market),
+            str(home.next.market),
             "--truth",
-            str(home.truth),
+            str(home.next.truth),
         ),
         after=(_install((MARKET,)),),
-        inputs=sizes | {"contract": fingerprint},
+        inputs=sizes | {"contract": fingerprint, CODE: code_of(root, MARKET)},
         manifests=(home.market / "manifest.json",),
         wanted=True,
         expected_s=_expected(MARKET, wanted),
@@ -122,6 +142,7 @@ def _stages(root: Path, home: Home, wanted: Wanted, model: str, inputs: Mapping[
         "train": trained / "fit.json",
         "test": home.store / model / "*" / "manifest.json",
     }
+    code = code_of(root, model)
     before = {"wrangle": (MARKET, _install(MODELS)), "train": (f"{model} wrangle",), "test": (f"{model} train",)}
     for stage, (source, out) in places.items():
         yield Step(
@@ -129,7 +150,7 @@ def _stages(root: Path, home: Home, wanted: Wanted, model: str, inputs: Mapping[
             f"{model}: {stage}",
             (python(root, model), "-m", package, stage, "--in", str(source), "--out", str(out), *chosen),
             after=before[stage],
-            inputs={**inputs, "params": sha256_of(params)},
+            inputs={**inputs, "params": sha256_of(params), CODE: code},
             manifests=(manifests[stage],),
             wanted=stage == "test",
             expected_s=_expected(f"{model} {stage}", wanted),
@@ -149,6 +170,7 @@ def prepare(root: Path, home: Home, wanted: Wanted, out: TextIO) -> Prepared:
     home.path.mkdir(parents=True, exist_ok=True)
     with _only_one(home, out):
         leftovers.clear(home.preparing)
+        home.next.clear()
         steps = steps_for(
             root, home, wanted, market=_digest(home.market / "manifest.json"), fingerprint=contract.load().fingerprint
         )
@@ -160,11 +182,11 @@ def prepare(root: Path, home: Home, wanted: Wanted, out: TextIO) -> Prepared:
             asyncio.run(
                 runner.run(
                     todo,
-                    environment={**os.environ, leftovers.MARK: str(home.preparing), "PYTHONUNBUFFERED": "1"},
+                    environment={**environment(home.preparing), "PYTHONUNBUFFERED": "1"},
                     folder=root,
                     logs=logs,
                     watcher=watcher,
-                    finished=lambda step: stamp(root, home, wanted, step),
+                    finished=lambda step: finish(home, step),
                 )
             )
         return _newest(home)
@@ -186,14 +208,22 @@ def stamp_path(home: Home, step: Step) -> Path:
     return home.stamps / f"{step.name.replace(' ', '.')}.json"
 
 
-def stamp(root: Path, home: Home, wanted: Wanted, step: Step) -> None:
-    """Note that a step has finished, with what it was made from as that is now (the market may be new)."""
-    if step.always:
-        return
-    now = steps_for(
-        root, home, wanted, market=_digest(home.market / "manifest.json"), fingerprint=contract.load().fingerprint
-    )
-    inputs = next(s.inputs for s in now if s.name == step.name)
+def finish(home: Home, step: Step) -> None:
+    """What remains to be done when a step's command has ended well: a new market comes into force; a stamp is written."""
+    if step.name == MARKET:
+        home.next.take()
+    if not step.always:
+        stamp(home, step)
+
+
+def stamp(home: Home, step: Step) -> None:
+    """Note that a step has finished, with what it was planned to be made from, and the market as that is now: it may be new.
+
+    A source file that was changed meanwhile makes the step stale for the next run, whether it was read before or after.
+    """
+    inputs = {**step.inputs}
+    if MARKET in inputs:
+        inputs[MARKET] = _digest(home.market / "manifest.json")
     digests = {str(p.relative_to(home.path)): sha256_of(p) for p in manifests_of(step)}
     write_atomic(stamp_path(home, step), Stamp(inputs, digests).encode())
 

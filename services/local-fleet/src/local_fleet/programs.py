@@ -1,11 +1,13 @@
 """Which processes is a fleet made of, and what is each started with?"""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from kit.bundles import CLASSIFIER, REGRESSOR
 from local_fleet.configs import GRPC_THREADS, Program
+from local_fleet.leftovers import MARK
 from local_fleet.places import FleetFolder
 from local_fleet.ports import HOST, Ports
 
@@ -14,8 +16,20 @@ GATEWAY: Final = "gateway"
 TRACK: Final = "stable"
 CLASSIFIER_SERVER: Final = f"{CLASSIFIER}-{TRACK}"
 REGRESSOR_SERVER: Final = f"{REGRESSOR}-{TRACK}"
+DRAIN_S: Final = 8
+"""What calls in flight have when a model server is stopped; a call has a budget of milliseconds."""
+ENDING_S: Final = 7
+"""What a process has beyond that to end, before it is killed."""
 NAMES: Final = (REDIS, CLASSIFIER_SERVER, REGRESSOR_SERVER, GATEWAY)
 """In the order in which they are started; they are stopped in the reverse."""
+
+
+def environment(mark: Path) -> dict[str, str]:
+    """What every process is started with: this one's environment, and the mark by which it is found again.
+
+    A TensorFlow process that may not write bytecode compiles its library anew each time, for five seconds.
+    """
+    return {**os.environ, MARK: str(mark), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def python(root: Path, service: str) -> str:
@@ -70,11 +84,14 @@ def _model_server(root: Path, folder: FleetFolder, model: str, grpc: int, rest: 
         f"--grpc_max_threads={GRPC_THREADS}",
         "--max_num_load_retries=0",
         "--ballpark_drain_on_sigterm=true",
+        f"--ballpark_drain_seconds={DRAIN_S}",
+        f"--ballpark_host={HOST}",
     )
     return Program(
         f"{model}-{TRACK}",
         (python(root, "model-server"), "-m", "model_server", *flags),
         environment={"PYTHONUNBUFFERED": "1"},
+        stop_within_s=DRAIN_S + ENDING_S,
     )
 
 

@@ -14,6 +14,9 @@ from typing import Any, Final, Self
 
 Inputs = Mapping[str, str | int]
 
+CODE: Final = "code"
+"""The input that is the digest of a step's own sources: nobody wants to read it in a reason."""
+
 LEFT: Final = re.compile(r"\((?:\d+) s, (\d+) s left\)")
 """The time left as `kit.stage` prints it: `train: 40% (12 s, 18 s left) loss 0.31`."""
 
@@ -73,6 +76,8 @@ def why_stale(step: Step, evidence: Evidence) -> str | None:
         return "not done yet"
     for name, now in step.inputs.items():
         before = evidence.stamp.inputs.get(name)
+        if before != now and name == CODE:
+            return "its code changed"
         if before != now:
             return f"{name} was {_short(before)}, is now {_short(now)}"
     if gone := sorted(set(evidence.stamp.inputs) - set(step.inputs)):

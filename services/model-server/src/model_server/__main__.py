@@ -1,6 +1,7 @@
 """`python -m model_server --port=8500 --model_config_file=/path/models.config`."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -41,4 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_status)  # a run that outlived its drain holds a thread, for which sys.exit would wait

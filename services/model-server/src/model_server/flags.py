@@ -21,11 +21,11 @@ def _flag(default: bool | float | str, text: str) -> Any:
 class Flags:
     """Every flag with its default, in the order of the usage text."""
 
-    port: int = _flag(8500, "TCP port of gRPC on 0.0.0.0; 0 switches it off")
+    port: int = _flag(8500, "TCP port of gRPC; 0 switches it off")
     grpc_socket_path: str = _flag("", "gRPC also on this UNIX socket")
     rest_api_port: int = _flag(0, "port of HTTP/REST; 0 switches it off; must differ from --port")
     rest_api_num_threads: int = _flag(4 * CPUS, _IGNORED)
-    rest_api_timeout_in_ms: int = _flag(30000, "run time that a REST call may take")
+    rest_api_timeout_in_ms: int = _flag(30000, _IGNORED)
     rest_api_enable_cors_support: bool = _flag(False, _IGNORED)
     model_name: str = _flag("default", "name of the model under --model_base_path")
     model_base_path: str = _flag("", "folder above the version folders; absolute")
@@ -70,6 +70,8 @@ class Flags:
     skip_initialize_tpu: bool = _flag(False, _IGNORED)
     version: bool = _flag(False, "print the versions and stop")
     ballpark_drain_on_sigterm: bool = _flag(False, "SIGTERM lets calls in flight end; without it they are cut")
+    ballpark_drain_seconds: int = _flag(30, "how long calls in flight then have")
+    ballpark_host: str = _flag("", "the one IP address that both ports listen on; empty: all, as TensorFlow Serving")
     ballpark_log_level: str = _flag("INFO", "DEBUG, INFO, WARNING or ERROR")
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -37,6 +38,15 @@ _STATUS: Final = re.compile(
 )
 _INT64_MAX: Final = (1 << 63) - 1
 
+CONNECTIONS: Final = 128
+"""Held at once, each with a thread; a further one is told to come again."""
+SILENCE_S: Final = 30.0
+"""A connection that says nothing for as long is closed."""
+_TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_PIECE: Final = 1 << 16
+_LONGEST_LENGTH: Final = 18
+"""Digits of a Content-Length; nobody sends as much, and Python refuses to read thousands of digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -47,8 +57,10 @@ class Answer:
     body: str
 
 
-def answer(service: Service, metrics_path: str | None, method: str, path: str) -> Answer:
-    """The answer to one request; `path` includes the query string, which no route allows."""
+def answer(service: Service, metrics_path: str | None, method: str, path: str, origin: str = "") -> Answer:
+    """The answer to one request; `path` includes the query string, which no route allows, `origin` is its Origin header."""
+    if method == "OPTIONS":
+        return Answer(200 if "http://" in origin or "https://" in origin else 400, "application/json", "")
     if metrics_path is not None and path.partition("?")[0] == metrics_path:
         if path != metrics_path:
             return Answer(400, "text/plain", f"Unexpected path: {path}")
@@ -90,9 +102,9 @@ def _status(version: Version) -> dict[str, object]:
 class RestServer:
     """Serves on a thread of its own until closed."""
 
-    def __init__(self, port: int, service: Service, metrics_path: str | None) -> None:
-        """Binds at once. Raises OSError if the port cannot be had."""
-        self._server = _DualStackServer(("", port), _handler(service, metrics_path))
+    def __init__(self, address: tuple[str, int], service: Service, metrics_path: str | None) -> None:
+        """Binds at once; an empty host is every address. Raises OSError if the port cannot be had."""
+        self._server = _Server(address, _handler(service, metrics_path))
         self._thread = threading.Thread(target=self._server.serve_forever, name="rest", daemon=True)
         self._thread.start()
 
@@ -103,13 +115,15 @@ class RestServer:
         self._thread.join()
 
 
-class _DualStackServer(ThreadingHTTPServer):
+class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        if socket.has_dualstack_ipv6():
+        host, _ = address
+        if ":" in host or (not host and socket.has_dualstack_ipv6()):
             self.address_family = socket.AF_INET6
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -117,15 +131,37 @@ class _DualStackServer(ThreadingHTTPServer):
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A connection beyond the limit is answered on the accepting thread, in one small write, and closed."""
+        if not self._free.acquire(blocking=False):
+            with suppress(OSError):
+                request.send(_TOO_MANY)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 -- socketserver's names
+        """A client that went away in the middle of its request is no event."""
+        logs.get().debug("rest_connection_failed", client=str(client_address), exc_info=True)
+
 
 def _handler(service: Service, metrics_path: str | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         server_version = "model-server"
+        timeout = SILENCE_S
 
         def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))  # the next request begins behind it
-            reply = answer(service, metrics_path, self.command, self.path)
+            if not self._body_is_passed():
+                self.send_error(400)  # closes: nobody knows where the next request begins
+                return
+            reply = answer(service, metrics_path, self.command, self.path, self.headers.get("Origin") or "")
             body = reply.body.encode()
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.content_type)
@@ -134,7 +170,21 @@ def _handler(service: Service, metrics_path: str | None) -> type[BaseHTTPRequest
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _answer  # noqa: N815 -- http.server's names
+        def _body_is_passed(self) -> bool:
+            """Read over the request's body, which no route here needs; False when its length is not given in bytes."""
+            lengths = set(self.headers.get_all("Content-Length") or ("0",))
+            length = lengths.pop()
+            if lengths or "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
+                return False
+            left = int(length[:_LONGEST_LENGTH])
+            while left > 0:
+                piece = self.rfile.read(min(left, _PIECE))
+                if not piece:
+                    return False
+                left -= len(piece)
+            return True
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _answer  # noqa: N815 -- http.server's names
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- http.server's name
             logs.get().debug("rest", request=format % args)

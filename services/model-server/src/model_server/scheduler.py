@@ -7,6 +7,7 @@ run itself, which gives up the interpreter lock inside TensorFlow, happens on a 
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
@@ -120,10 +121,11 @@ class _BatchRunner:
         future: Outputs = loop.create_future()
         self._metrics.wrapped_runs.add()
         now = loop.time()
+        order = sorted(fetches)  # calls that want the same outputs share a queue, in whatever order each wants them
         try:
             task = Task(feeds, batching.rows_of(feeds), now + timeout_ms / 1000 if timeout_ms > 0 else float("inf"))
-            lane = self._lane(feeds, fetches)
-            lane.add(task, future, now)
+            lane = self._lane(feeds, order)
+            lane.add(task, _Waiting(future, now, [order.index(fetch) for fetch in fetches]))
         except ServingError as error:
             future.set_exception(error)
             return future
@@ -132,12 +134,21 @@ class _BatchRunner:
         return future
 
     def _lane(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> "_Lane":
-        key = (tuple(feeds), tuple(fetches))
+        key = (tuple(sorted(feeds)), tuple(fetches))
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(self._scheduler, self._execute, self._parameters, self._metrics, key[1])
             self._scheduler.add(lane)
         return lane
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A call in a queue: since when, and the places of its outputs among those that its queue fetches."""
+
+    future: Outputs
+    since: float
+    outputs: Sequence[int]
 
 
 class _Lane:
@@ -154,20 +165,20 @@ class _Lane:
         self.queue = Queue(parameters)
         self._scheduler, self._execute, self._parameters = scheduler, execute, parameters
         self._metrics, self._fetches = metrics, fetches
-        self._futures: dict[Task, tuple[Outputs, float]] = {}
+        self._waiting: dict[Task, _Waiting] = {}
 
-    def add(self, task: Task, future: Outputs, now: float) -> None:
-        self.queue.add(task, now=now)
-        self._futures[task] = (future, now)
+    def add(self, task: Task, waiting: "_Waiting") -> None:
+        self.queue.add(task, now=waiting.since)
+        self._waiting[task] = waiting
 
     def start(self, pool: ThreadPoolExecutor) -> None:
         """Hand the first batch to a thread."""
         loop = asyncio.get_running_loop()
         tasks = self.queue.take()
-        waiting = [self._futures.pop(task) for task in tasks]
+        waiting = [self._waiting.pop(task) for task in tasks]
         now = loop.time()
-        for _, since in waiting:
-            self._metrics.queuing_latency.observe((now - since) * 1e6, _POOL_LABEL)
+        for one in waiting:
+            self._metrics.queuing_latency.observe((now - one.since) * 1e6, _POOL_LABEL)
 
         def work() -> None:
             try:
@@ -176,7 +187,7 @@ class _Lane:
                 results = error
             except Exception as error:  # noqa: BLE001 -- the outermost of its thread: callers must not wait for ever
                 results = ServingError(Code.INTERNAL, repr(error))
-            loop.call_soon_threadsafe(self._finish, [future for future, _ in waiting], results)
+            loop.call_soon_threadsafe(self._finish, waiting, results)
 
         pool.submit(work)
 
@@ -193,13 +204,13 @@ class _Lane:
         self._metrics.padding.observe(ran - sum(rows), str(ran))
         return batching.cut(self._execute(feeds, self._fetches, timeout_ms), rows, ran)
 
-    def _finish(self, futures: Sequence[Outputs], results: list[list[Array]] | ServingError) -> None:
+    def _finish(self, waiting: Sequence["_Waiting"], results: list[list[Array]] | ServingError) -> None:
         """In the loop again: every call gets its rows, or all get the one error."""
         self._scheduler.freed()
-        for place, future in enumerate(futures):
-            if future.done():  # its caller went away
+        for place, one in enumerate(waiting):
+            if one.future.done():  # its caller went away
                 continue
             if isinstance(results, ServingError):
-                future.set_exception(results)
+                one.future.set_exception(results)
             else:
-                future.set_result(results[place])
+                one.future.set_result([results[place][output] for output in one.outputs])

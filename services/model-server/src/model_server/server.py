@@ -22,9 +22,6 @@ from model_server.models import Loaded, Models
 from model_server.scheduler import BatchScheduler, DirectRunner, Runner
 from model_server.service import Options, Service
 
-DRAIN_S: Final = 30.0
-"""Time that calls in flight have after SIGTERM, with `--ballpark_drain_on_sigterm`."""
-
 _SWITCH_INTERVAL_S: Final = 0.0005
 """How soon a batch thread that is back from TensorFlow may take the interpreter lock from a busy event loop."""
 
@@ -42,12 +39,12 @@ async def serve(flags: Flags, plan: Plan) -> None:
     async with AsyncExitStack() as doors:
         handlers = Handlers(service, Slots(flags.grpc_max_threads - 1), health=flags.enable_grpc_healthcheck_service)
         server = await grpc_server.start(handlers, _addresses(flags), channel_arguments(flags.grpc_channel_arguments))
-        doors.push_async_callback(server.stop, DRAIN_S)
+        doors.push_async_callback(server.stop, flags.ballpark_drain_seconds)
         if flags.rest_api_port:
             _open_rest(flags, service, plan.metrics_path, doors)
         logs.get().info("serving", port=flags.port, rest_api_port=flags.rest_api_port, models=sorted(models.versions))
         await stop.wait()
-        logs.get().info("draining", at_most_s=DRAIN_S)
+        logs.get().info("draining", at_most_s=flags.ballpark_drain_seconds)
 
 
 def _stop_on_sigterm() -> asyncio.Event:
@@ -115,7 +112,8 @@ def _session_config(flags: Flags) -> Any:
 
 
 def _addresses(flags: Flags) -> list[str]:
-    addresses = [f"0.0.0.0:{flags.port}"] if flags.port else []
+    host = f"[{flags.ballpark_host}]" if ":" in flags.ballpark_host else flags.ballpark_host or "0.0.0.0"  # noqa: S104 -- as there
+    addresses = [f"{host}:{flags.port}"] if flags.port else []
     return addresses + ([f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else [])
 
 
@@ -126,8 +124,8 @@ def _open_rest(flags: Flags, service: Service, metrics_path: str | None, doors: 
         log.warning("rest_port_is_grpc_port", port=flags.port)
         return
     try:
-        door = rest.RestServer(flags.rest_api_port, service, metrics_path)
+        door = rest.RestServer((flags.ballpark_host, flags.rest_api_port), service, metrics_path)
     except OSError as error:
-        log.warning("rest_port_not_opened", port=flags.rest_api_port, reason=error.strerror)
+        log.warning("rest_port_not_opened", port=flags.rest_api_port, reason=error.strerror or str(error))
         return
     doors.callback(door.close)
