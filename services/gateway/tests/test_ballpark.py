@@ -1,11 +1,31 @@
 """The panel's best price from few answers, and which question to ask next."""
 
+import itertools
+
 import numpy as np
 import pytest
-from support import BY_IDS, LOG_PREMIUM, MOTOR, PANEL, QUOTE, FakeFeatures, FakeModel, World, client, serving
+from support import (
+    BY_IDS,
+    LOG_PREMIUM,
+    MOTOR,
+    PANEL,
+    QUOTE,
+    FakeFeatures,
+    FakeModel,
+    World,
+    classifier,
+    client,
+    regressor,
+    serving,
+)
 
+from feature_store.layout import entity_layout
+from gateway.domain.deadline import Deadline
+from gateway.domain.risk import BallparkRequest, Risk
 from gateway.domain.serving import Typical
+from gateway.domain.trace import Trace
 from gateway.ports import Answer, Categorical, Numeric
+from gateway.pricing.pricer import Outside, Pricer
 from gateway.pricing.questions import ROWS_A_CALL
 
 COLUMN = {f.name: i for part in (MOTOR.numeric, MOTOR.categorical) for i, f in enumerate(part)}
@@ -97,7 +117,7 @@ async def test_without_time_there_are_no_questions() -> None:
         answer = await ask.post("/v1/ballpark", json=QUOTE, headers={"X-Request-Timeout-Ms": "10"})
 
     assert 1 == len(world.regressor.rows)
-    assert (True, []) == (answer.json()["complete"], answer.json()["next_questions"])
+    assert (True, None) == (answer.json()["complete"], answer.json()["next_questions"])
 
 
 async def test_failing_questions_do_not_spoil_the_answer() -> None:
@@ -116,5 +136,25 @@ async def test_failing_questions_do_not_spoil_the_answer() -> None:
         world.regressor.rows.clear()
         body = (await ask.post("/v1/ballpark", json=QUOTE)).json()
 
-    assert (True, [], []) == (body["complete"], body["degraded"], body["next_questions"])
+    assert (True, [], None) == (body["complete"], body["degraded"], body["next_questions"])
     assert 400.0 == body["cheapest"]["premium"]
+
+
+async def test_without_a_price_no_question_is_known() -> None:
+    """Nothing was computed: that is not the same as nothing being worth asking."""
+    async with client(World(regressor=regressor("error"))) as ask:
+        body = (await ask.post("/v1/ballpark", json=QUOTE)).json()
+
+    assert body["next_questions"] is None
+
+
+async def test_ranking_is_timed() -> None:
+    """As part of the merge: every reading of this clock is a second after the one before."""
+    ticks = itertools.count()
+    layouts = {entity.name: entity_layout(MOTOR, entity.name) for entity in MOTOR.entities}
+    outside = Outside(FakeFeatures(), classifier(), narrowing())
+    pricer = Pricer(MOTOR, serving(), outside, layouts, lambda: float(next(ticks)))
+    trace = Trace()
+    await pricer.ballpark(BallparkRequest(Risk({"age": 30})), Deadline.after(1000.0, now=0.0), trace)
+
+    assert 3.0 == trace.stages["merge"]  # trying, ranking, merging

@@ -11,8 +11,8 @@ from gateway.domain.deadline import Deadline
         (0.150, 0.000, 0.020, 0.148),  # the caps, not the shares, bound a usual budget
         (0.150, 0.100, 0.020, 0.048),
         (0.150, 0.140, 0.006, 0.008),  # a read leaves room for a call
-        (0.005, 0.000, 0.001, 0.0045),
-        (0.005, 0.003, 0.000, 0.0),  # under 2 ms no call is worth making
+        (0.005, 0.000, 0.001, 0.004),  # merging and writing need their millisecond
+        (0.005, 0.0025, 0.000, 0.0),  # under 2 ms no call is worth making
         (0.005, 0.009, 0.000, 0.0),
     ],
 )

@@ -41,6 +41,9 @@ async def test_a_quote_says_what_it_lacks(first: str, second: str, store: str) -
     status = expected_status(first, second)
     lacks = [f"{name}_{FAULTS[f]}" for name, f in (("classifier", first), ("regressor", second)) if FAULTS[f]]
     assert (status, True) == (answer.status_code, took_ms < BUDGET_MS + LATE_MS)
+    assert all(0 < timeout <= 0.2 * BUDGET_MS / 1000 for timeout in world.features.timeouts)
+    for model in (world.classifier, world.regressor):
+        assert all(0.002 <= timeout <= (BUDGET_MS - 2) / 1000 for timeout in model.timeouts)
     for reason in lacks + store_reasons:
         assert 1 == world.count("ballpark_degraded_total", reason=reason)
     assert 1 == world.count("ballpark_requests_total", route="/v1/quotes", outcome=str(status))
@@ -99,7 +102,7 @@ async def test_a_tiny_budget_asks_nobody_in_vain() -> None:
         answer = await ask.post("/v1/quotes", json=BY_IDS, headers={"X-Request-Timeout-Ms": "5"})
 
     calls = [*world.classifier.timeouts, *world.regressor.timeouts]
-    assert all(0.002 <= timeout <= 0.0045 for timeout in calls)
+    assert all(0.002 <= timeout <= 0.004 for timeout in calls)
     if answer.status_code == 504:
         assert world.count(
             "ballpark_branch_calls_total", branch="regressor", track="stable", outcome="skipped_no_budget"

@@ -1,10 +1,12 @@
 """The whole gateway as its own process, with model servers on real ports and without Redis."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -192,29 +194,28 @@ async def test_a_silent_model_costs_the_budget_and_no_more(budget_ms: int, tmp_p
                 took_ms.append(1000 * (time.monotonic() - began))
 
     assert answer.status_code in (503, 504)  # late, until gRPC has given up connecting; then gone
-    assert min(took_ms) < budget_ms + LATE_MS
+    assert statistics.median(took_ms) < budget_ms + LATE_MS
 
 
 async def test_sigterm_loses_nothing(tmp_path: Path) -> None:
-    """Readiness ends first; until the balancer has noticed, and for what is in flight at the end, every request is answered."""
+    """Readiness ends first; every request until connections are refused is answered, and its answer ends its connection."""
     statuses: list[int] = []
-    noticed = asyncio.Event()
 
     async def keep_asking(running: Gateway) -> None:
-        while not noticed.is_set():
-            statuses.append((await running.quote(QUOTE)).status_code)
+        with contextlib.suppress(httpx2.ConnectError):  # a reset while an answer is awaited is another error
+            while True:
+                statuses.append((await running.quote(QUOTE)).status_code)
 
     async def have_come(number: int) -> bool:
         return len(statuses) >= number
 
-    async with both_models() as targets, gateway(tmp_path, **targets, GATEWAY_DRAIN_S="3") as running:
+    async with both_models() as targets, gateway(tmp_path, **targets, GATEWAY_DRAIN_S="1") as running:
         askers = [asyncio.create_task(keep_asking(running)) for _ in range(4)]
         await until(lambda: have_come(20), within=10)
         running.process.send_signal(signal.SIGTERM)
         await until(lambda: is_out_of_rotation(running), within=10)
         so_far = len(statuses)
         await until(lambda: have_come(so_far + 4), within=10)
-        noticed.set()
         await asyncio.gather(*askers)
         code = await asyncio.to_thread(running.process.wait, 10)
 
@@ -252,13 +253,22 @@ async def test_nothing_that_was_sent_is_logged(tmp_path: Path) -> None:
     assert canary not in logged
 
 
-def test_a_wrong_start_is_refused(tmp_path: Path) -> None:
-    """Exit code 2, and one line that says what is wrong."""
-    with started(environment(tmp_path, GATEWAY_HOST="0.0.0.0", BALLPARK_DEV_KEY="ballpark-dev")) as process:
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"GATEWAY_HOST": "0.0.0.0", "BALLPARK_DEV_KEY": "ballpark-dev"}, "BALLPARK_DEV_KEY is for loopback only"),
+        ({"GATEWAY_REDIS_URL": "http://:secret@127.0.0.1"}, "GATEWAY_REDIS_URL must be redis://"),
+        ({"GATEWAY_REDIS_URL": "redis://:secret@127.0.0.1:many"}, "GATEWAY_REDIS_URL must be redis://"),
+        ({"GATEWAY_STORE": "foo://x"}, "GATEWAY_STORE: "),
+        ({"GATEWAY_CLASSIFIER_TARGET": ""}, "GATEWAY_CLASSIFIER_TARGET: "),
+    ],
+)
+def test_a_wrong_start_is_refused(changes: dict[str, str], says: str, tmp_path: Path) -> None:
+    """Exit code 2, and one line that says what is wrong, without a password."""
+    with started(environment(tmp_path, **changes)) as process:
         _, said = process.communicate(timeout=30)
 
-    assert (2, 1) == (process.returncode, said.count("\n"))
-    assert "BALLPARK_DEV_KEY is for loopback only" in said
+    assert (2, 1, True, False) == (process.returncode, said.count("\n"), says in said, "secret" in said), said
 
 
 def test_importing_it_has_no_effect_and_no_tensorflow() -> None:

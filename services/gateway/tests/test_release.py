@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bundle as bundles
 import pytest
@@ -10,6 +11,7 @@ from support import INSURERS, MOTOR
 from gateway.adapters.release import BadRelease, load_serving
 from gateway.domain.serving import Typical
 from kit.artefacts import Store
+from kit.bundles import Thresholds
 
 
 def test_a_whole_bundle_is_read(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_table_without_its_numbers_is_refused(tmp_path: Path) -> None:
     """A bundle that cannot be calibrated is no bundle."""
     store, release, _ = bundles.make(
-        tmp_path, changed={"calibration.json": {"probabilities": {"pooled": {"slope": 1.0}}}}
+        tmp_path, changed={"calibration.json": {"level": 0.8, "probabilities": {"pooled": {"slope": 1.0}}}}
     )
 
     with pytest.raises(BadRelease, match=r"intercept"):
@@ -83,3 +85,54 @@ def test_models_of_different_panels_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadRelease, match=r"insurers differ"):
         load_serving(store, release, MOTOR)
+
+
+@pytest.mark.parametrize("project", ["quote-classifier", "premium-regressor"])
+def test_a_level_that_no_interval_has_is_refused(tmp_path: Path, project: str) -> None:
+    """Every answer says the level of its intervals: it is the one for which both models were calibrated."""
+    store, release, bundle = bundles.make(tmp_path)
+    calibration = bundles.FILES[project]["calibration.json"] | {"level": 0.9}
+    other: Any = bundles.publish(Store(store), project, **{"calibration.json": calibration})
+    place = "classifier" if project == "quote-classifier" else "regressor"
+    (Path(store) / "bundles" / f"{bundle.id}.json").write_bytes(replace(bundle, **{place: other}).encode())
+
+    with pytest.raises(BadRelease, match=rf"has level 0.8, {project} was calibrated at 0.9"):
+        load_serving(store, release, MOTOR)
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, float("nan"), True, "0.5", None])
+@pytest.mark.parametrize("name", ["level", "thresholds"])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, share: Any, name: str) -> None:
+    """A threshold of 0 would call every insurer likely."""
+    store, release, bundle = bundles.make(tmp_path)
+    value: Any = Thresholds(share) if name == "thresholds" else share
+    changed = replace(bundle, **{name: value})
+    (Path(store) / "bundles" / f"{bundle.id}.json").write_bytes(changed.encode())
+
+    with pytest.raises(BadRelease, match=rf"`{name}.*` must be a number between 0 and 1"):
+        load_serving(store, release, MOTOR)
+
+
+@pytest.mark.parametrize("missing", [{}, {"level": None}])
+def test_a_calibration_without_its_level_is_refused(tmp_path: Path, missing: dict[str, Any]) -> None:
+    """Nobody could say what its intervals promise."""
+    store, release, bundle = bundles.make(tmp_path)
+    tables: Any = {
+        k: v for k, v in bundles.FILES["quote-classifier"]["calibration.json"].items() if k != "level"
+    } | missing
+    other = bundles.publish(Store(store), "quote-classifier", **{"calibration.json": tables})
+    (Path(store) / "bundles" / f"{bundle.id}.json").write_bytes(replace(bundle, classifier=other).encode())
+
+    with pytest.raises(BadRelease, match=r"quote-classifier: .*level"):
+        load_serving(store, release, MOTOR)
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_STORE", "GATEWAY_RELEASE"])
+@pytest.mark.parametrize("url", ["foo://x/release.json", "az://container/release.json"])
+def test_a_url_that_nothing_opens_is_refused(tmp_path: Path, name: str, url: str) -> None:
+    """An unknown protocol, and one whose package is not installed; the message names the setting."""
+    store, release, _ = bundles.make(tmp_path)
+    urls = {"GATEWAY_STORE": store, "GATEWAY_RELEASE": release, name: url}
+
+    with pytest.raises(BadRelease, match=name if url.startswith("az") or name.endswith("STORE") else "release.json"):
+        load_serving(urls["GATEWAY_STORE"], urls["GATEWAY_RELEASE"], MOTOR)

@@ -1,6 +1,7 @@
 """What the environment may say, and how a mistake in it is told."""
 
 import json
+import logging
 import secrets
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.adapters.keys import BadKeys, read_keys, read_secret
-from gateway.api.access import Access
+from gateway.api.access import Access, hash_key
 from gateway.api.problems import Refusal
-from gateway.app import bind, read_access
-from gateway.domain.keys import Bucket, Priority, Quota, Scope
+from gateway.app import LogBridge, bind, read_access
+from gateway.domain.keys import Bucket, Key, Priority, Quota, Scope
 from gateway.settings import BadSettings, Settings, refuse_strangers
 
 NEEDED = {
@@ -67,6 +68,7 @@ def test_a_forgotten_address_stops_the_start(
         ({"GATEWAY_BUDGET": "150"}, "GATEWAY_BUDGET is not a setting; did you mean GATEWAY_BUDGET_MS?"),
         ({"GATEWAY_BUDGET_MS": "1"}, "GATEWAY_BUDGET_MS: input should be greater than or equal to 5"),
         ({"GATEWAY_LOG_LEVEL": "LOUD"}, "GATEWAY_LOG_LEVEL: input should be"),
+        ({"GATEWAY_REGRESSOR_TARGET": ""}, "GATEWAY_REGRESSOR_TARGET: string should have at least 1 character"),
         ({}, "release.json cannot be read"),
     ],
 )
@@ -196,3 +198,72 @@ def test_no_key_is_no_access() -> None:
     """An empty list of keys opens nothing."""
     with pytest.raises(Refusal):
         Access([], b"s" * 32).identify(bearer(""))
+
+
+@pytest.mark.parametrize("sent", ["", " "])
+def test_an_empty_key_is_none(sent: str) -> None:
+    """Even where its hash is known."""
+    secret = b"s" * 32
+    access = Access([Key("empty", hash_key(b"", secret), frozenset(Scope))], secret)
+
+    with pytest.raises(Refusal):
+        access.identify(bearer(sent))
+
+
+@pytest.mark.parametrize("switched_off", ["", " "])
+def test_an_empty_development_key_is_switched_off(switched_off: str, tmp_path: Path) -> None:
+    """Neither the usual one nor nothing at all is accepted; elsewhere than on loopback it may stand empty."""
+    keys, secret = tmp_path / "keys.json", tmp_path / "secret"
+    keys.write_text('{"keys": []}')
+    secret.write_text(secrets.token_hex())
+    accesses = [
+        read_access(settings(BALLPARK_DEV_KEY=switched_off)),
+        read_access(settings(host="0.0.0.0", BALLPARK_DEV_KEY=switched_off, keys_file=keys, keys_secret_file=secret)),
+    ]
+
+    for access in accesses:
+        for key in ("", "ballpark-dev"):
+            with pytest.raises(Refusal):
+                access.identify(bearer(key))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--id", "a", "--per-minute", "0"], "--per-minute: must be a whole number from 1"),
+        (["--id", "a", "--per-minute=-5"], "--per-minute: must be a whole number from 1"),
+        (["--id", "a", "--per-minute", "5", "--burst", "0"], "--burst: must be a whole number from 1"),
+        (["--id", "a", "--burst", "5"], "--burst needs --per-minute"),
+        (["--id", "Site 1"], "--id: must be 1 to 40 lower-case letters, digits and hyphens"),
+        (["--id", "a" * 41], "--id: must be 1 to 40 lower-case letters, digits and hyphens"),
+    ],
+)
+def test_a_key_that_the_file_would_not_take_is_not_made(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 with the option, and no key is shown."""
+    secret = tmp_path / "secret"
+    secret.write_text(secrets.token_hex())
+    try:
+        code: Any = main(["new-key", *arguments, "--scopes", "quotes", "--secret-file", str(secret)])
+    except SystemExit as stopped:
+        code = stopped.code
+
+    shown = capsys.readouterr()
+    assert (2, "", True) == (code, shown.out, says in shown.err), shown.err
+
+
+def test_a_library_speaks_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the last line of what it says, which may be nothing."""
+    lines: list[tuple[str, str]] = []
+
+    class Log:
+        def log(self, level: int, event: str, *, message: str) -> None:
+            assert logging.WARNING == level
+            lines.append((event, message))
+
+    monkeypatch.setattr("gateway.app.logs.get", Log)
+    for text in ("first\nlast", ""):
+        LogBridge().emit(logging.LogRecord("asyncio", logging.WARNING, "", 0, text, None, None))
+
+    assert [("asyncio", "last"), ("asyncio", "")] == lines

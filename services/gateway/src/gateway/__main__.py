@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 import uvloop
 from pydantic import ValidationError
 
-from gateway.adapters.keys import BadKeys, entry_text, new_key_text, read_secret
+from gateway.adapters.keys import KEY_ID, BadKeys, entry_text, new_key_text, read_secret
 from gateway.adapters.release import BadRelease, load_serving
 from gateway.api.access import hash_key
 from gateway.api.edge import Limits
@@ -23,6 +24,10 @@ from kit import contract, logs
 DONE: Final = 0
 FAILED: Final = 1
 BAD_INPUT: Final = 2
+
+PRIORITY_HELP: Final = (
+    "kept with the key for the limiter, which does not tell priorities apart yet (default interactive)"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +73,9 @@ def _said(loc: tuple[int | str, ...], message: str) -> str:
 
 
 def _new_key(options: argparse.Namespace) -> int:
-    quota = Quota(options.per_minute, options.burst or options.per_minute) if options.per_minute else None
+    if options.burst is not None and options.per_minute is None:
+        raise BadKeys("--burst needs --per-minute")
+    quota = options.per_minute and Quota(options.per_minute, options.burst or options.per_minute)
     text = new_key_text()
     hashed = hash_key(text.encode(), read_secret(options.secret_file))
     key = Key(options.id, hashed, frozenset(options.scopes), options.priority, quota)
@@ -76,6 +83,18 @@ def _new_key(options: argparse.Namespace) -> int:
     print("its entry in `keys` of the keys file:", file=sys.stderr)
     print(entry_text(key))
     return DONE
+
+
+def _id(text: str) -> str:
+    if not re.fullmatch(KEY_ID, text):
+        raise argparse.ArgumentTypeError("must be 1 to 40 lower-case letters, digits and hyphens")
+    return text
+
+
+def _at_least_one(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,11 +111,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="")
     key = commands.add_parser("new-key", help="make a key: shown once on stderr, its file entry on stdout")
-    key.add_argument("--id", required=True, help="the key's name in the file and in nothing else")
+    key.add_argument("--id", required=True, type=_id, help="the key's name in the file and in nothing else")
     key.add_argument("--scopes", required=True, nargs="+", type=Scope, choices=list(Scope), help="what it may call")
-    key.add_argument("--priority", type=Priority, choices=list(Priority), default=Priority.INTERACTIVE)
-    key.add_argument("--per-minute", type=int, help="its quota; none when left out")
-    key.add_argument("--burst", type=int, help="how many at once after a pause (default: the quota of a minute)")
+    key.add_argument(
+        "--priority", type=Priority, choices=list(Priority), default=Priority.INTERACTIVE, help=PRIORITY_HELP
+    )
+    key.add_argument("--per-minute", type=_at_least_one, help="its quota; none when left out")
+    key.add_argument(
+        "--burst", type=_at_least_one, help="how many at once after a pause (default: the quota of a minute)"
+    )
     secret = os.environ.get("GATEWAY_KEYS_SECRET_FILE")
     key.add_argument("--secret-file", type=Path, required=secret is None, default=secret and Path(secret))
     return parser

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import secrets
 import signal
 import socket
 import time
@@ -17,7 +16,6 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from feature_store.layout import entity_layout
 from feature_store.reader import FeatureReader
@@ -28,7 +26,9 @@ from gateway.api.access import Access, hash_key
 from gateway.api.admin import create_admin
 from gateway.api.edge import Api, Edge, Limits
 from gateway.api.health import Health
+from gateway.api.ids import new_id
 from gateway.api.metrics import TRACK, Metrics
+from gateway.api.protocol import BoundedProtocol
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import GatewayError
 from gateway.domain.keys import Key, Scope
@@ -41,6 +41,7 @@ from gateway.settings import BadSettings, Settings
 from kit import logs
 from kit.contract import Contract
 
+LAST_REQUESTS_S: Final = 0.5  # whoever has just connected is about to ask; an idle connection is not waited for longer
 STOP_WITHIN_S: Final = 5  # what is in flight at the end has so long; every budget is shorter
 WARM_UP_S: Final = 0.5
 BACKLOG: Final = 2048
@@ -92,14 +93,6 @@ def layouts(contract: Contract) -> Layouts:
     return {entity.name: entity_layout(contract, entity.name) for entity in contract.entities}
 
 
-def new_id() -> str:
-    """A UUID of version 7: unique, and in the order of time."""
-    milliseconds = time.time_ns() // 1_000_000
-    number = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0x2 << 62) | secrets.randbits(62)
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 async def warm_up(pricer: Pricer, clock: Callable[[], float]) -> None:
     """Ask once for a price, so that no customer waits for connections and first calls; who does not answer is no reason to wait."""
     request = QuoteRequest(Risk({"age": 40}), quote_id="warm-up")
@@ -108,12 +101,15 @@ async def warm_up(pricer: Pricer, clock: Callable[[], float]) -> None:
 
 
 def connect(settings: Settings, contract: Contract, serving: Serving) -> Connect:
-    """How the real app reaches its models and its feature store."""
+    """How the real app reaches its models and its feature store. Raises `BadSettings` for a URL that no client understands."""
+    try:
+        features = FeatureReader(settings.redis_url, contract)  # opens nothing yet
+    except ValueError:  # whose text may hold the password
+        raise BadSettings("GATEWAY_REDIS_URL must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH") from None
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Outside]:
         async with AsyncExitStack() as stack:
-            features = FeatureReader(settings.redis_url, contract)
             stack.push_async_callback(features.close)
             servers = []
             for target, model, outputs in (
@@ -166,7 +162,7 @@ async def serve(parts: Parts, public: socket.socket, admin: socket.socket, *, dr
         parts.health.draining = True
         logs.get().info("draining", seconds=drain_s)
         await asyncio.sleep(drain_s)
-        parts.health.closing = True
+        await servers[0].stop_listening([public])
     for server, task in zip(servers, tasks, strict=True):  # the admin port answers until the last request has gone
         server.should_exit = True
         await task
@@ -187,7 +183,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI) -> None:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -198,15 +194,17 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )
         config.load()
-        if config.http_protocol_class is not HttpToolsProtocol:
-            raise RuntimeError("uvicorn must run on httptools: h11 is five times slower")
+        if config.http_protocol_class is not BoundedProtocol:
+            raise RuntimeError("uvicorn must run on the bounded protocol: its own lets one stranger stop everybody")
         super().__init__(config)
         self._start_ended = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Run the lifespan and listen."""
+        """Run the lifespan and listen; when that fails, end."""
         try:
             await super().startup(sockets)
+        except SystemExit:  # uvicorn's way to say that the lifespan failed
+            self.should_exit = True
         finally:
             self._start_ended.set()
 
@@ -215,18 +213,48 @@ class Server(uvicorn.Server):
         await self._start_ended.wait()
         return self.started
 
+    async def stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Let nobody connect any more, and give whoever has connected time to ask: nothing that reached us is lost.
+
+        Closing a listening socket resets what the kernel has connected and nobody has accepted yet. So a copy outlives uvicorn's
+        own until it is empty.
+        """
+        loop = asyncio.get_running_loop()
+        copies = [listening.dup() for listening in sockets]
+        for server in self.servers:
+            server.close()
+        waiting = [connection for copy in copies for connection in _accepted(copy)]
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        until = loop.time() + LAST_REQUESTS_S
+        while self.server_state.connections and loop.time() < until:  # noqa: ASYNC110 -- uvicorn sets no event for it
+            await asyncio.sleep(LAST_REQUESTS_S / 10)
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave them alone."""
         yield
 
 
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """Everybody who waits at a listening socket, which is closed right after the last of them."""
+    with listening, contextlib.suppress(BlockingIOError):
+        listening.setblocking(False)
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection
+
+
 class LogBridge(logging.Handler):
-    """The few lines that uvicorn has to say, in our form."""
+    """The few lines that libraries have to say, in our form."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One event."""
-        logs.get().log(record.levelno, "uvicorn", message=record.getMessage().splitlines()[-1])
+        """One event, named after whose it is, with the last line of what it says."""
+        logs.get().log(record.levelno, record.name, message="".join(record.getMessage().splitlines()[-1:]))
 
 
 def registry() -> CollectorRegistry:

@@ -13,6 +13,7 @@ PREFIX: Final = "GATEWAY_"
 DEV_KEY: Final = "ballpark-dev"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Needed = Annotated[str, Field(min_length=1)]
 
 
 class BadSettings(Exception):
@@ -24,13 +25,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    store: str = Field(description="The artefact store: a directory or any fsspec URL.")
-    release: str = Field(description="Path or URL of release.json, which names the bundle in force.")
-    classifier_target: str = Field(
+    store: Needed = Field(description="The artefact store: a directory or any fsspec URL.")
+    release: Needed = Field(description="Path or URL of release.json, which names the bundle in force.")
+    classifier_target: Needed = Field(
         description="gRPC target of the quote classifier: `host:port` or `dns:///name:port`."
     )
-    regressor_target: str = Field(description="gRPC target of the premium regressor.")
-    redis_url: str = Field(description="The feature store: redis://, rediss:// or unix://.")
+    regressor_target: Needed = Field(description="gRPC target of the premium regressor.")
+    redis_url: Needed = Field(description="The feature store: redis://, rediss:// or unix://.")
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     dev_key: SecretStr | None = Field(
         None,
         validation_alias="BALLPARK_DEV_KEY",
-        description=f"A key with all scopes, on loopback only; {DEV_KEY} when unset.",
+        description=f"A key with all scopes, on loopback only; {DEV_KEY} when unset, none when empty.",
     )
     budget_ms: Annotated[int, Field(ge=5, le=2000)] = Field(150, description="The budget of a request that names none.")
     max_in_flight: PositiveInt = Field(128, description="More requests than so many at once are refused with 503.")
@@ -61,9 +62,10 @@ class Settings(BaseSettings):
 
     def accepted_dev_key(self) -> str | None:
         """The development key, or None where it is not accepted. Raises `BadSettings` where it must not even be set."""
+        given = None if self.dev_key is None else self.dev_key.get_secret_value().strip()
         if self.on_loopback:
-            return DEV_KEY if self.dev_key is None else self.dev_key.get_secret_value()
-        if self.dev_key is not None:
+            return DEV_KEY if given is None else given or None
+        if given:
             raise BadSettings(
                 f"BALLPARK_DEV_KEY is for loopback only, and GATEWAY_HOST is {self.host}: unset one of them"
             )

@@ -12,6 +12,7 @@ from gateway.domain.keys import Key, Priority, Quota, Scope
 LEAST_SECRET: Final = 32  # bytes
 KEY_PREFIX: Final = "bp_"
 KEY_BYTES: Final = 32
+KEY_ID: Final = r"^[a-z0-9-]{1,40}\Z"
 
 
 class BadKeys(Exception):
@@ -24,7 +25,7 @@ class _Quota(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    id: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
+    id: Annotated[str, Meta(pattern=KEY_ID)]
     hash: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     scopes: Annotated[list[Scope], Meta(min_length=1)]
     priority: Priority = Priority.INTERACTIVE

@@ -1,6 +1,5 @@
 """How is a model server asked? One gRPC channel for each model, raw bytes both ways, and nothing in the answer is trusted."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,6 @@ from gateway.ports import Answer, Categorical, Numeric
 from kit.tensors import BadTensor, decode_response, encode_request
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
-GRACE_S: Final = 0.005  # gRPC has been seen to outlive its own deadline: after so much more a call is given up anyway
 
 # Every pod behind a name gets its share. Retries are off: gRPC's own ones hang or lose calls at a few milliseconds of back-off.
 SERVICE_CONFIG: Final = '{"loadBalancingConfig": [{"round_robin": {}}]}'
@@ -74,12 +72,9 @@ class ModelServer:
         inputs = {"numeric": numeric, "categorical": categorical}
         request = encode_request(self._model, self._version, signature, inputs, (output.name,))
         try:
-            async with asyncio.timeout(timeout + GRACE_S):
-                response = await self._predict(request, timeout=timeout)
+            response = await self._predict(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise ERRORS.get(error.code(), BranchUnavailable)(error.code().name) from None
-        except TimeoutError:
-            raise BranchTimeout("the call outlived its deadline") from None
         return read_answer(response, output, len(numeric))
 
 

@@ -30,9 +30,10 @@ class Access:
         """The key of an `Authorization` header. Raises `Refusal` with 401."""
         if authorization is None or authorization[: len(BEARER)].lower() != BEARER:
             raise Refusal(Code.NO_KEY, "Send `Authorization: Bearer KEY`.", headers=CHALLENGE)
-        hashed = hash_key(authorization[len(BEARER) :].strip(), self._secret)
+        text = authorization[len(BEARER) :].strip()
+        hashed = hash_key(text, self._secret)
         key = self._keys.get(hashed)
-        if key is None or not hmac.compare_digest(key.hash, hashed):
+        if not text or key is None or not hmac.compare_digest(key.hash, hashed):
             raise Refusal(Code.NO_KEY, "This key is not known.", headers=CHALLENGE)
         return key
 

@@ -18,15 +18,16 @@ from gateway.api.metrics import Metrics
 from gateway.api.problems import OF_ERRORS, Code, Refusal
 from gateway.domain.errors import NoAnswer
 from gateway.domain.keys import Scope
+from gateway.domain.thinning import Thinning
 from kit import logs
 
 Clock = Callable[[], float]
 
 RETRY_SOON: Final = ((b"retry-after", b"1"),)
-CLOSE: Final = (b"connection", b"close")
 JSON_HEADERS: Final = ((b"content-type", JSON), NO_CONTENT_BUT_DATA)
 OTHER: Final = "other"  # the route's label of whatever is not a call
 HUNG_UP: Final = 499
+REFUSED_LINES_A_SECOND: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,20 @@ class Api:
         self._health, self._metrics = health, metrics
         self._clock, self._new_id = clock, new_id
         self._in_flight = 0
+        self._refused_lines = Thinning(REFUSED_LINES_A_SECOND)
         metrics.in_flight.set_function(lambda: self._in_flight)
 
     async def handle(self, app: ASGIApp, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; `app` answers what is not a call of the API."""
         started = self._clock()
         exchange = Exchange(
-            scope, receive, send, request_id=self._new_id(), budget_ms=self._limits.budget_ms, now=started
+            scope,
+            receive,
+            send,
+            self._health,
+            request_id=self._new_id(),
+            budget_ms=self._limits.budget_ms,
+            now=started,
         )
         call = self._calls.get(scope["path"])
         if call is None:
@@ -97,8 +105,7 @@ class Api:
             self._log(exchange, call, refusal, error)
             await exchange.refuse(refusal, now=self._clock())
             return
-        headers = (*JSON_HEADERS, CLOSE) if self._health.draining else JSON_HEADERS
-        await exchange.answer(200, body, headers, now=self._clock())
+        await exchange.answer(200, body, JSON_HEADERS, now=self._clock())
 
     async def _answer(self, call: Call, exchange: Exchange) -> bytes:
         self._shed()
@@ -115,9 +122,6 @@ class Api:
 
     def _shed(self) -> None:
         """Refuse before anything of the request has cost more than its head. Raises `Refusal` with 503."""
-        if self._health.closing:
-            self._metrics.shed.labels("draining").inc()
-            raise Refusal(Code.DRAINING, "Ask another one.", headers=(*RETRY_SOON, CLOSE))
         if self._in_flight > self._limits.max_in_flight:
             self._metrics.shed.labels("full").inc()
             raise Refusal(Code.SHED, "Ask again soon.", headers=RETRY_SOON)
@@ -125,6 +129,7 @@ class Api:
     def _log(self, exchange: Exchange, call: Call, refusal: Refusal, error: Exception) -> None:
         """One line, with nothing of what was sent."""
         fields = {
+            "route": exchange.scope["path"],  # one of the calls' own: nothing else comes here
             "method": call.method,
             "code": refusal.code.name.lower(),
             "status": refusal.code.status,
@@ -138,8 +143,8 @@ class Api:
             logs.get().warning(
                 "request_failed", **fields, calls=[f"{c.branch}:{c.outcome}" for c in exchange.trace.calls]
             )
-        else:
-            logs.get().info("request_refused", **fields)
+        elif (suppressed := self._refused_lines.take(now=self._clock())) is not None:
+            logs.get().info("request_refused", **fields, suppressed=suppressed)
 
 
 def _as_refusal(error: Exception) -> Refusal:

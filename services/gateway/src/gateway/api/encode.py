@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from gateway.domain.answers import BallparkAnswer, Band, Caveats, Insurers, Panel, Prices, QuoteAnswer
+from gateway.domain.answers import BallparkAnswer, Band, Caveats, Insurers, Panel, Prices, Question, QuoteAnswer
 
 CURRENCY: Final = "GBP"
 ROWS: Final = "rows"
@@ -43,9 +43,13 @@ def encode_ballpark(answer: BallparkAnswer) -> bytes:
         "mean_of_five_cheapest": _band(answer.mean_of_five_cheapest),
         "likely_insurers": answer.likely_insurers and asdict(answer.likely_insurers),
         "answered": answer.answered,
-        "next_questions": [asdict(question) for question in answer.next_questions],
+        "next_questions": _questions(answer.next_questions),
     }
     return orjson.dumps(body)
+
+
+def _questions(questions: tuple[Question, ...] | None) -> list[dict[str, Any]] | None:
+    return None if questions is None else [asdict(question) for question in questions]
 
 
 def _caveats(caveats: Caveats) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.api.health import Health
 from gateway.api.problems import MEDIA_TYPE, Code, Refusal, Wrong
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import BudgetEnded
@@ -28,7 +29,10 @@ SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+CLOSE: Final = (b"connection", b"close")
 NO_CONTENT_BUT_DATA: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+LONGEST_KEPT: Final = 256  # bytes of a header whose meaning is remembered: strangers choose them
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _WHOLE: Final = re.compile(rb"[0-9]{1,15}")
@@ -42,9 +46,17 @@ class Exchange:
     """A request as it is answered. `headers` has lower-case names; a header that was sent twice counts once."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, request_id: str, budget_ms: int, now: float
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        health: Health,
+        *,
+        request_id: str,
+        budget_ms: int,
+        now: float,
     ) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
+        self.scope, self._receive, self._send, self._health = scope, receive, send, health
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
@@ -113,9 +125,7 @@ class Exchange:
             elif size > MOST_DISCARDED:
                 break
         if size > MOST_BODY:
-            raise Refusal(
-                Code.TOO_LARGE, f"A body may have at most {MOST_BODY} bytes.", headers=((b"connection", b"close"),)
-            )
+            raise Refusal(Code.TOO_LARGE, f"A body may have at most {MOST_BODY} bytes.", headers=(CLOSE,))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def refuse(self, refusal: Refusal, *, now: float) -> None:
@@ -146,6 +156,7 @@ class Exchange:
     def _common(self, now: float) -> list[tuple[bytes, bytes]]:
         timing = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in self.trace.stages.items())
         return [
+            *((CLOSE,) if self._health.draining else ()),
             *SAFE,
             (b"x-request-id", self.request_id.encode()),
             (b"x-budget-left-ms", b"%d" % (1000 * self.deadline.left(now=now))),
@@ -153,9 +164,18 @@ class Exchange:
         ]
 
 
-@lru_cache(maxsize=256)
 def accepts_json(accept: bytes) -> bool:
     """Whether an `Accept` header allows application/json."""
+    return (_accepts_json if len(accept) <= LONGEST_KEPT else _accepts_json.__wrapped__)(accept)
+
+
+def is_json(content_type: bytes) -> bool:
+    """Whether a `Content-Type` header says application/json, in UTF-8."""
+    return (_is_json if len(content_type) <= LONGEST_KEPT else _is_json.__wrapped__)(content_type)
+
+
+@lru_cache(maxsize=256)
+def _accepts_json(accept: bytes) -> bool:
     allowed: dict[str, bool] = {}
     for part in accept.decode("latin-1").lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
@@ -167,8 +187,7 @@ def accepts_json(accept: bytes) -> bool:
 
 
 @lru_cache(maxsize=256)
-def is_json(content_type: bytes) -> bool:
-    """Whether a `Content-Type` header says application/json, in UTF-8."""
+def _is_json(content_type: bytes) -> bool:
     media, *parameters = (piece.strip() for piece in content_type.decode("latin-1").lower().split(";"))
     charsets = [p.removeprefix("charset=").strip('"') for p in parameters if p.startswith("charset=")]
     return media == JSON.decode() and all(charset in ("utf-8", "utf8", "us-ascii") for charset in charsets)

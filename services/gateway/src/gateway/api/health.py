@@ -8,8 +8,7 @@ class Health:
     """Set by the life cycle, read by the probes and the edge."""
 
     started: bool = False
-    draining: bool = False  # asked to stop: still answers, no longer ready
-    closing: bool = False  # the listening socket is gone: what still comes is refused
+    draining: bool = False  # asked to stop: answers whatever still comes, no longer ready, and ends every connection
 
     @property
     def ready(self) -> bool:

@@ -22,7 +22,8 @@ ALWAYS: Final = (
     Code.BAD_REQUEST,
     Code.QUOTA,
     Code.SHED,
-    Code.DRAINING,
+    Code.BAD_HTTP,
+    Code.HEAD_TOO_LARGE,
     Code.INTERNAL,
 )
 WITH_BODY: Final = (

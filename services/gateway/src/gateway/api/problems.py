@@ -18,6 +18,7 @@ class Code(Enum):
 
     BAD_JSON = 400, "The body is not acceptable JSON"
     BAD_HEADER = 400, "A header is malformed"
+    BAD_HTTP = 400, "The request is not HTTP"
     NO_KEY = 401, "A key is needed"
     NO_SCOPE = 403, "The key does not allow this call"
     NO_ROUTE = 404, "There is no such route"
@@ -27,9 +28,9 @@ class Code(Enum):
     NOT_JSON = 415, "The body must be JSON"
     BAD_REQUEST = 422, "The request is outside the contract"
     QUOTA = 429, "The key's quota is used up"
+    HEAD_TOO_LARGE = 431, "The head of the request is too large"
     INTERNAL = 500, "Something went wrong here"
     SHED = 503, "Too much to do at the moment"
-    DRAINING = 503, "This server is about to stop"
     NO_BRANCH = 503, "No model can answer"
     BUDGET_ENDED = 504, "The time was over before any model answered"
 

@@ -157,9 +157,9 @@ _ANSWERS: Final[dict[str, Schema]] = {
         mean_of_five_cheapest=_or_null(ref("Band")),
         likely_insurers=_or_null(_object(expected={"type": "number"}, low=_COUNT, high=_COUNT)),
         answered=_list(_TEXT, "What was sent, by path."),
-        next_questions=_list(
-            _object(field=_TEXT, narrows_band_by={"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
-            "What to ask next, best first; empty when there was no time to find out.",
+        next_questions=_or_null(
+            _list(_object(field=_TEXT, narrows_band_by={"type": "number", "exclusiveMinimum": 0, "maximum": 1})),
+            "What to ask next, best first; empty when nothing narrows the band, null when it was not computed in time.",
         ),
     ),
     "Contract": {"type": "object", "description": "Groups, fields with their purposes, and what cannot be together."},

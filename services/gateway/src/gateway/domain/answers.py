@@ -93,4 +93,4 @@ class BallparkAnswer:
     mean_of_five_cheapest: Band | None
     likely_insurers: Count | None
     answered: tuple[str, ...]
-    next_questions: tuple[Question, ...]
+    next_questions: tuple[Question, ...] | None  # None: there was no time, or no price, to find out

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 LEAST_CALL_S: Final = 0.002  # TensorFlow Serving takes a deadline under a millisecond for "no deadline"
+LEAST_RESERVE_S: Final = 0.001  # merging and writing take about so long, however small the budget
 MOST_RESERVE_S: Final = 0.002
 RESERVE_SHARE: Final = 0.1
 MOST_FEATURES_S: Final = 0.02
@@ -24,9 +25,8 @@ class Deadline:
     @classmethod
     def after(cls, budget: float, *, now: float) -> Self:
         """The deadline of a request that came `now` with `budget` seconds to live."""
-        return cls(
-            now + budget, min(MOST_RESERVE_S, RESERVE_SHARE * budget), min(MOST_FEATURES_S, FEATURES_SHARE * budget)
-        )
+        reserve = min(MOST_RESERVE_S, max(LEAST_RESERVE_S, RESERVE_SHARE * budget))
+        return cls(now + budget, reserve, min(MOST_FEATURES_S, FEATURES_SHARE * budget))
 
     def left(self, *, now: float) -> float:
         """Until the deadline; never negative."""

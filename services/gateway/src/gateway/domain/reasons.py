@@ -33,6 +33,7 @@ class Reason(StrEnum):
     FEATURES_STALE = "features_stale"
     FEATURES_UNAVAILABLE = "features_unavailable"
     FEATURES_UNKNOWN_ENTITY = "features_unknown_entity"
+    # Not given today, for a bundle without its tables stops the start. Once a table may be missing for one track, its answers say so.
     CALIBRATION_MISSING = "calibration_missing"
 
 

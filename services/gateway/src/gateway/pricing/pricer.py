@@ -62,7 +62,7 @@ class Pricer:
         probability, log_premium = await self._ask(row, "panel", deadline, trace)
         caveats = _caveats(row, trace)
         following = (
-            () if log_premium is None else await self._questions(request.risk, row, log_premium, deadline, trace)
+            None if log_premium is None else await self._questions(request.risk, row, log_premium, deadline, trace)
         )
         started = self._clock()
         cheapest, mean = (
@@ -105,11 +105,11 @@ class Pricer:
 
     async def _questions(
         self, risk: Risk, row: Row, now: Answer, deadline: Deadline, trace: Trace
-    ) -> tuple[Question, ...]:
-        """Nothing when little time is left, or when the model does not answer in its part of it."""
+    ) -> tuple[Question, ...] | None:
+        """None when little time is left, or when the model does not answer in its part of it."""
         left = deadline.for_call(now=self._clock())
         if left < LEAST_FOR_QUESTIONS_S:
-            return ()
+            return None
         started = self._clock()
         fields = questions.open_fields(self._contract, row, risk.entities)
         tried = questions.tries(self._contract, row, fields, self._serving.typical)
@@ -123,8 +123,11 @@ class Pricer:
         answers = await ask_all(asks, timeout=QUESTIONS_SHARE * left, clock=self._clock, trace=trace)
         whole = [answer for answer in answers if answer is not None]
         if len(whole) < len(answers):
-            return ()
-        return questions.rank(self._contract, self._serving, row, now, tried, np.concatenate(whole))
+            return None
+        started = self._clock()
+        best = questions.rank(self._contract, self._serving, row, now, tried, np.concatenate(whole))
+        trace.stages["merge"] += self._clock() - started
+        return best
 
     def _answered(self, risk: Risk) -> tuple[str, ...]:
         """The paths of what was sent; an id that is a field of its own stands once."""
