@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kit.contract import Contract, load
-from market import archetypes, calibrate, enquiries
+from market import calibrate, enquiries, panel
 from market.columns import Column
 from market.enquiries import Enquiries, Plan
 from market.insurers import Market
@@ -36,7 +36,7 @@ def contract() -> Contract:
 @pytest.fixture(scope="session")
 def market(contract: Contract) -> Market:
     """The insurers of seed 1, with the base where the index wants it."""
-    return calibrate.recentred(contract, archetypes.make(contract, seed=1, insurers=60))
+    return calibrate.calibrated(contract, panel.make(contract, seed=1, insurers=60))
 
 
 @pytest.fixture(scope="session")

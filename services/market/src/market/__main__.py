@@ -5,7 +5,7 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from kit import contract
 from kit.stage import BAD_INPUT, DONE, BadInput, Quiet, progress_on
@@ -15,6 +15,8 @@ from market.randomness import LARGEST_SEED
 from market.write import FEWEST_INSURERS, MOST_INSURERS, Wanted, generate
 
 MOST_ENQUIRIES: Final = 100_000_000
+OUTSIDE: Final = 1
+"""A figure is not in its range."""
 INTERRUPTED: Final = 130
 """As a shell says it of Ctrl-C."""
 
@@ -53,7 +55,7 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = _Parser(prog="python -m market", description="A synthetic UK motor insurance market.", allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="generate|describe")
+    commands = top.add_subparsers(dest="command", required=True, metavar="generate|describe|report")
     make = commands.add_parser(
         "generate",
         help="write a market and, apart from it, its truth",
@@ -77,6 +79,12 @@ def parser() -> argparse.ArgumentParser:
         help="enquiries in memory at once, rounded up to blocks of 4,096; changes no byte (default 4096)",
     )
     make.add_argument("--quiet", action="store_true", help="no progress")
+    _add_describe(commands)
+    _add_report(commands)
+    return top
+
+
+def _add_describe(commands: Any) -> None:
     show = commands.add_parser(
         "describe",
         help="how like the real market a market is",
@@ -84,7 +92,23 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     show.add_argument("folder", type=Path, metavar="DIR", help="what `generate --out` wrote")
-    return top
+
+
+def _add_report(commands: Any) -> None:
+    hold = commands.add_parser(
+        "report",
+        help="hold several market seeds to the table of targets, as one HTML page",
+        description="Draw markets of several seeds, hold each to every row of the targets, and write one HTML page with "
+        "the table and pictures inside. Exit 1 when a value is outside its range.",
+        allow_abbrev=False,
+    )
+    seeds = _whole(0, LARGEST_SEED)
+    hold.add_argument("--market-seeds", type=seeds, nargs="+", default=(1, 2, 3), metavar="S", help="default 1 2 3")
+    hold.add_argument(
+        "--enquiries", type=_whole(50_000, 1_000_000), default=60_000, metavar="N", help="of each (default 60000)"
+    )
+    hold.add_argument("--out", type=Path, default=Path("market-report.html"), metavar="FILE", help="the page")
+    hold.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def _generate(options: argparse.Namespace) -> str:
@@ -95,20 +119,46 @@ def _generate(options: argparse.Namespace) -> str:
     return "" if made else f"{options.out} and {options.truth} are there already, made from the same"
 
 
+def _report(options: argparse.Namespace) -> int:
+    try:
+        from market.report import markets, report  # noqa: PLC0415 - only this command draws, with what only development installs
+    except ImportError as error:
+        raise BadInput(
+            f"{error}; the report needs the development environment: scripts/venv --dev services/market"
+        ) from error
+    progress = Quiet() if options.quiet else progress_on(sys.stderr)
+    shipped = contract.load()
+    text, fits = report(
+        shipped, markets(shipped, options.market_seeds, options.enquiries, progress), options.enquiries, options.out
+    )
+    print(text)
+    return DONE if fits else OUTSIDE
+
+
+def _print(text: str) -> int:
+    if text:
+        print(text)
+    return DONE
+
+
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "generate": lambda options: _print(_generate(options)),
+    "describe": lambda options: _print(describe(contract.load(), options.folder)),
+    "report": _report,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give the exit code: 0 done, 2 bad arguments or a bad place to write, 130 interrupted."""
+    """Run one command and give the exit code: 0 done, 1 outside the targets, 2 bad arguments or place, 130 interrupted."""
     options = parser().parse_args(argv)
     try:
-        text = _generate(options) if options.command == "generate" else describe(contract.load(), options.folder)
+        return COMMANDS[options.command](options)
     except BadInput as error:
         print(f"market {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"market {options.command}: interrupted, nothing was left", file=sys.stderr)
         return INTERRUPTED
-    if text:
-        print(text)
-    return DONE
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 from kit.contract import Contract
 from kit.files import sha256_of, sync_folder, write_atomic
 from kit.stage import BadInput, Progress
-from market import archetypes, calibrate, enquiries, insurers, schema
+from market import calibrate, enquiries, insurers, panel, schema
 from market.enquiries import Enquiries, Plan
 from market.insurers import Market
 from market.randomness import BLOCK
 
 MANIFEST: Final = "manifest.json"
 PROJECT: Final = "market"
-GENERATOR: Final = 1
+GENERATOR: Final = 2
 """Raised whenever the same arguments would give other bytes."""
 FEWEST_INSURERS, MOST_INSURERS = 30, 160
 
@@ -74,8 +74,8 @@ def generate(contract: Contract, wanted: Wanted, out: Path, truth: Path, chunk: 
 
 def defined(contract: Contract, wanted: Wanted) -> Market:
     """The insurers of a market seed, read back from their definitions as written, so that these are all that prices."""
-    drawn = archetypes.make(contract, wanted.market_seed, wanted.insurers)
-    return insurers.from_json(contract, insurers.to_json(contract, calibrate.recentred(contract, drawn)))
+    drawn = panel.make(contract, wanted.market_seed, wanted.insurers)
+    return insurers.from_json(contract, insurers.to_json(contract, calibrate.calibrated(contract, drawn)))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,6 @@
+##@ The synthetic market
+.PHONY: market-report bench-market
+MARKET_REPORT_ARGS ?=
+market-report: ## Three market seeds held to the table of targets, with pictures: .ballpark/market-report.html; exit 1 when a row is outside
+	@scripts/venv --dev services/market
+	@mkdir -p .ballpark && services/market/.venv/bin/python -m market report --out .ballpark/market-report.html $(MARKET_REPORT_ARGS)
