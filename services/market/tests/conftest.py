@@ -8,6 +8,7 @@ import pytest
 from kit.contract import Contract, load
 from market import calibrate, enquiries, panel
 from market.columns import Column
+from market.drift import still
 from market.enquiries import Enquiries, Plan
 from market.insurers import Market
 
@@ -43,4 +44,4 @@ def market(contract: Contract) -> Market:
 def drawn(contract: Contract, market: Market) -> Drawn:
     """A sample large enough for the figures that tests look at."""
     plan = Plan(seed=1, enquiries=ENQUIRIES, weeks=8)
-    return Drawn(market, plan, list(enquiries.between(contract, market, plan, 0, ENQUIRIES)))
+    return Drawn(market, plan, list(enquiries.between(contract, still(market, 8), plan, 0, ENQUIRIES)))

@@ -5,14 +5,16 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from kit import contract
 from kit.stage import BAD_INPUT, DONE, BadInput, Quiet, progress_on
 from market.describe import describe
 from market.enquiries import Plan
+from market.presets import PRESETS
 from market.randomness import LARGEST_SEED
-from market.write import FEWEST_INSURERS, MOST_INSURERS, Wanted, generate
+from market.scenarios import SCENARIOS
+from market.write import FEWEST_INSURERS, MOST_INSURERS, How, Wanted, generate
 
 MOST_ENQUIRIES: Final = 100_000_000
 OUTSIDE: Final = 1
@@ -59,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
     make = commands.add_parser(
         "generate",
         help="write a market and, apart from it, its truth",
-        description="Write a market and, apart from it, its truth. One seed gives the same bytes at any chunk size; "
-        "what is there already and made from the same is left alone.",
+        description="Write a market and, apart from it, its truth. One seed gives the same bytes at any chunk size and with any workers; "
+        "what is there already and made from the same is left alone, and what was cut off goes on.",
         allow_abbrev=False,
     )
     whole = make.add_argument
@@ -68,6 +70,18 @@ def parser() -> argparse.ArgumentParser:
     whole("--insurers", type=_whole(FEWEST_INSURERS, MOST_INSURERS), default=60, metavar="K", help="default 60")
     whole("--seed", type=_whole(0, LARGEST_SEED), required=True, metavar="S", help="of the drivers and the chance")
     whole("--market-seed", type=_whole(0, LARGEST_SEED), metavar="S", help="of the insurers (default: --seed)")
+    _named(make, "--preset", PRESETS, "standard")
+    _named(make, "--scenario", SCENARIOS, "steady")
+    make.add_argument("--van", action="store_true", help="one insurer more, which declines nearly every private car")
+    whole(
+        "--from",
+        dest="first",
+        type=_whole(0, MOST_ENQUIRIES),
+        default=0,
+        metavar="ID",
+        help="only enquiries from this id",
+    )
+    whole("--to", dest="last", type=_whole(1, MOST_ENQUIRIES), metavar="ID", help="only enquiries below this id")
     whole("--weeks", type=_whole(1, 520), default=8, metavar="W", help="over which they ask (default 8)")
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the market's folder")
     make.add_argument("--truth", type=Path, required=True, metavar="DIR", help="the truth's folder, not below --out")
@@ -78,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="enquiries in memory at once, rounded up to blocks of 4,096; changes no byte (default 4096)",
     )
+    whole("--workers", type=_whole(1, 256), default=1, metavar="N", help="processes; changes no byte (default 1)")
     make.add_argument("--quiet", action="store_true", help="no progress")
     _add_describe(commands)
     _add_report(commands)
@@ -111,11 +126,41 @@ def _add_report(commands: Any) -> None:
     hold.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def _generate(options: argparse.Namespace) -> str:
+class _Known(Protocol):
+    @property
+    def about(self) -> str: ...
+
+
+def _named(to: argparse.ArgumentParser, option: str, known: Mapping[str, _Known], default: str) -> None:
+    """An option that is one of some names; a misspelt one is shown the nearest."""
+
+    def parse(text: str) -> str:
+        if text in known:
+            return text
+        near = difflib.get_close_matches(text, known, 1)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of {', '.join(known)}" + (f" (did you mean {near[0]}?)" if near else "")
+        )
+
+    about = "; ".join(f"{name}: {one.about}" for name, one in known.items())
+    to.add_argument(option, type=parse, default=default, metavar="NAME", help=f"{about} (default {default})")
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
     seed = options.seed if options.market_seed is None else options.market_seed
-    wanted = Wanted(Plan(options.seed, options.enquiries, options.weeks), options.insurers, seed)
+    plan = Plan(options.seed, options.enquiries, options.weeks, SCENARIOS[options.scenario])
+    last = plan.enquiries if options.last is None else options.last
+    if not options.first < last <= plan.enquiries:
+        raise BadInput(
+            f"--from {options.first} --to {last}: there are enquiries 0 to {plan.enquiries}, and --from is below --to"
+        )
+    return Wanted(plan, options.insurers, seed, options.preset, options.van, options.first, last)
+
+
+def _generate(options: argparse.Namespace) -> str:
     progress = Quiet() if options.quiet else progress_on(sys.stderr)
-    made = generate(contract.load(), wanted, options.out, options.truth, options.chunk, progress)
+    how = How(options.chunk, options.workers)
+    made = generate(contract.load(), _wanted(options), options.out, options.truth, how, progress)
     return "" if made else f"{options.out} and {options.truth} are there already, made from the same"
 
 
@@ -157,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"market {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"market {options.command}: interrupted, nothing was left", file=sys.stderr)
+        print(f"market {options.command}: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from kit.contract import Contract
 from market import likeness, measure
+from market.drift import still
 from market.enquiries import Plan, between
 from market.insurers import FACTORS, Insurer, Market
 from market.measure import Summary
@@ -50,7 +51,7 @@ def _sample(contract: Contract, market: Market, blocks: int) -> tuple[Summary, f
     """What the figures need, and the share of telematics brands in the top fives of the young."""
     plan = Plan(seed=market.seed + LARGEST_SEED + 1, enquiries=blocks * BLOCK, weeks=1)
     found, young = [], []
-    for e in between(contract, market, plan, 0, plan.enquiries):
+    for e in between(contract, still(market, 1), plan, 0, plan.enquiries):
         found.append(measure.summarise(e.columns, e.premium, e.outcome == DECLINE))
         young.append(likeness.telematics_share(market, e.premium, e.columns["age"]))
     return measure.together(found), float(np.mean(young))

@@ -27,7 +27,7 @@ def describe(contract: Contract, folder: Path) -> str:
         of = summary(contract, folder)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise BadInput(f"{folder}: cannot be read: {error}") from error
-    made = ", ".join(f"{name} {value:,}" for name, value in manifest["parameters"].items())
+    made = ", ".join(f"{name} {value}" for name, value in manifest["parameters"].items())
     counts = ", ".join(f"{value:,} {name}" for name, value in manifest["counts"].items())
     lines = [made, counts, "", f"{'figure':42}{'here':>9}   target"]
     for figure in measure.figures(of, contract):
@@ -49,23 +49,28 @@ def _of_part(contract: Contract, risks: Path, answers: Path) -> list[Summary]:
         return [
             _of_block(
                 contract,
-                asked.read_row_group(group, columns=list(USED)),
-                answered.read_row_group(group, columns=["outcome", "premium"]),
+                asked.read_row_group(group, columns=["enquiry_id", *USED]),
+                answered.read_row_group(group, columns=["enquiry_id", "insurer", "outcome", "premium"]),
             )
             for group in range(asked.num_row_groups)
         ]
 
 
 def _of_block(contract: Contract, risks: pa.Table, answers: pa.Table) -> Summary:
-    shape = (risks.num_rows, -1)
-    premium = answers["premium"].to_numpy().reshape(shape)
-    outcome = np.array(_codes(answers["outcome"], OUTCOMES)).reshape(shape)
-    return measure.summarise(_columns(contract, risks), premium, outcome == OUTCOMES.index("decline"))
+    """An insurer without a row was not in the market: to the figures it is one that did not answer."""
+    names: Any = answers["insurer"].combine_chunks()
+    row = np.searchsorted(risks["enquiry_id"].to_numpy(), answers["enquiry_id"].to_numpy())
+    cell = (row, names.indices.to_numpy())
+    shape = (risks.num_rows, len(names.dictionary))
+    premium, declined = np.full(shape, np.nan), np.zeros(shape, bool)
+    premium[cell] = answers["premium"].to_numpy()
+    declined[cell] = _codes(answers["outcome"], OUTCOMES) == OUTCOMES.index("decline")
+    return measure.summarise(_columns(contract, risks), premium, declined)
 
 
 def _columns(contract: Contract, table: pa.Table) -> Columns:
     found = {}
-    for name in table.column_names:
+    for name in USED:
         field = contract.field(name)
         column = table[name].to_numpy() if field.is_numeric else _codes(table[name], field.values)
         found[name] = cast_to(field, np.asarray(column))

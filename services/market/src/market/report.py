@@ -21,6 +21,7 @@ from kit.files import write_atomic
 from kit.stage import Progress
 from market import calibrate, enquiries, likeness, measure, panel
 from market.columns import Column, Floats
+from market.drift import still
 from market.enquiries import Plan
 from market.measure import Figure, Summary
 from market.outcomes import DECLINE
@@ -56,7 +57,7 @@ class Measured:
 def measured(contract: Contract, seed: int, count: int) -> Measured:
     """Draw a market and `count` enquiries of the same seed, and hold them to every row of the targets."""
     market = calibrate.calibrated(contract, panel.make(contract, seed, INSURERS))
-    blocks = list(enquiries.between(contract, market, Plan(seed, count, WEEKS), 0, count))
+    blocks = list(enquiries.between(contract, still(market, WEEKS), Plan(seed, count, WEEKS), 0, count))
     of = measure.together([measure.summarise(b.columns, b.premium, b.outcome == DECLINE) for b in blocks])
     rows = measure.figures(of, contract) + likeness.figures(
         market,

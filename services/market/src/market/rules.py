@@ -12,7 +12,7 @@ from market.parts import all_hold
 REASONS: Final = (
     *("", "min_age", "max_age", "points", "claims", "min_value", "max_value", "mileage", "ncd", "licence", "criminal"),
     *("cancelled", "major_conviction", "modified", "cover", "use", "young_fast", "sector", "premium_cap", "footprint"),
-    "not_a_van",
+    *("not_a_van", "model"),
 )
 """Why an insurer declines; the number in the truth is the place in this list, and the first means that it does not."""
 
