@@ -96,6 +96,7 @@ def generate(contract: Contract, wanted: Wanted, out: Path, truth: Path, how: Ho
         with progress.task("market: enquiries", job.enquiries) as task:
             fill(contract, of, job, how.workers, task)
         _complete(contract, wanted, of, beside[out], beside[truth])
+        beside[truth].chmod(0o700)  # for nobody else's eyes
         # The market is renamed last: where it stands, its truth stands.
         for folder in (truth, out):
             if folder in missing:
