@@ -39,7 +39,8 @@ def test_no_other_project_can_reach_it(project: Path) -> None:
     wanted = tomllib.loads((project / "pyproject.toml").read_text())["project"].get("dependencies", [])
     assert "market" not in wanted
 
-    columns = (set(schema.TRUE_RISKS.names) | set(schema.TRUE_ANSWERS.names)) - {"enquiry_id", "insurer", "risk"}
+    # "risk" is a request's, and "sex" is what training refuses by name.
+    columns = (set(schema.TRUE_RISKS.names) | set(schema.TRUE_ANSWERS.names)) - {"enquiry_id", "insurer", "risk", "sex"}
     for file in project.glob("src/**/*.py"):
         words = set(_words(ast.parse(file.read_text())))
         assert not {w for w in words if w == "import market" or w.startswith("import market.")}, file

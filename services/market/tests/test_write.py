@@ -199,6 +199,7 @@ def test_a_run_that_was_cut_off_goes_on(contract: Contract, tmp_path: Path, monk
     (kept,) = cut_off.glob(".market.*.partial")
     part = kept / "risks" / "part-00000.parquet"
     before = part.stat().st_mtime_ns
+    (kept / "risks" / "part-00001.999.unfinished").write_text("of a process that was killed")
     assert not (cut_off / "market").exists()
     assert not (cut_off / "truth").exists()
 

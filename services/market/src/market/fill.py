@@ -4,8 +4,11 @@ A part is 65,536 enquiries. Parts know nothing of each other: any number of proc
 """
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,6 +25,8 @@ from market.drift import Timeline
 from market.enquiries import Enquiries, Plan
 from market.randomness import BLOCK
 
+UNFINISHED: Final = ".unfinished"
+LOOK_EVERY_S: Final = 1.0
 LAST: Final = "risks"
 """The market's table that is put in place last: where it stands, its part is whole."""
 
@@ -68,14 +73,27 @@ def fill(contract: Contract, of: Timeline, job: Job, workers: int, task: Task) -
                 task.advance(done)
         return
     # Started afresh rather than forked: this process may have threads by now.
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        waiting: dict[Future[int], Job] = {pool.submit(_whole_part, of, one): one for one in jobs}
+    afresh = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), afresh, _begin, (os.getpid(),)) as pool:
+        waiting = [pool.submit(_whole_part, of, one) for one in jobs]
         try:
             for future in as_completed(waiting):
                 task.advance(future.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # what is being written is finished, and kept
             raise
+
+
+def _begin(parent: int) -> None:
+    """A worker leaves Ctrl-C to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os._exit(1)
 
 
 def _whole_part(of: Timeline, job: Job) -> int:
@@ -119,7 +137,8 @@ def _blocks(contract: Contract, of: Timeline, job: Job) -> Iterator[Enquiries]:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_suffix(".unfinished")
+    """Under the name of this process: one that was left over from a run that was killed is in nobody's way."""
+    return path.with_suffix(f".{os.getpid()}{UNFINISHED}")
 
 
 class _Table:

@@ -23,7 +23,7 @@ from kit.stage import BadInput, Progress
 from market import insurers, presets, schema
 from market.drift import Timeline, timeline
 from market.enquiries import Plan
-from market.fill import Job, fill
+from market.fill import UNFINISHED, Job, fill
 from market.presets import PRESETS
 from market.randomness import BLOCK
 
@@ -208,6 +208,8 @@ def _publish(finished: Path, folder: Path) -> None:
 
 def _complete(contract: Contract, wanted: Wanted, of: Timeline, out: Path, truth: Path) -> None:
     """Everything but the enquiries, and the manifests."""
+    for left in (p for folder in (out, truth) for p in folder.glob(f"*/*{UNFINISHED}")):
+        left.unlink()
     pq.write_table(schema.vehicles(contract), out / "vehicles.parquet", compression="zstd")
     pq.write_table(schema.sectors(contract), out / "areas.parquet", compression="zstd")
     write_atomic(out / "insurers.json", _json({"insurers": list(of.ids)}))
