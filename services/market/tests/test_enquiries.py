@@ -92,6 +92,18 @@ def test_a_decline_has_a_reason(drawn: Drawn) -> None:
     np.testing.assert_array_equal((outcome == DECLINE)[answered], (reason > 0)[answered])
 
 
+def test_the_true_probability_of_a_decline_is_kept(drawn: Drawn) -> None:
+    """In ten classes of it, as many decline as it says; where a rule fires, it is 1."""
+    chance, declines = drawn.all("decline_chance").ravel(), (drawn.all("reason") > 0).ravel()
+    classes = np.minimum((10 * chance).astype(int), 10)
+
+    for n in np.unique(classes):
+        chosen = classes == n
+        error = 4 * np.sqrt(0.25 / chosen.sum()) + 0.005
+        assert abs(declines[chosen].mean() - chance[chosen].mean()) < error, n
+    assert declines[chance == 1].all()
+
+
 def test_no_response_is_a_time_out(drawn: Drawn) -> None:
     """Who did not answer was waited for until the end; nobody else took that long."""
     outcome, seconds = drawn.all("outcome"), drawn.all("response_s")

@@ -59,6 +59,8 @@ class Enquiries:
     """Truth, [B, K], ln GBP before noise, whether quoted or not."""
     reason: NDArray[np.int8]
     """Truth, [B, K], place in `REASONS`; known also where nobody answered."""
+    decline_chance: NDArray[np.float32]
+    """Truth, [B, K], the probability of a decline given the answers."""
 
     @property
     def first(self) -> int:
@@ -100,6 +102,7 @@ def _block(contract: Contract, of: Timeline, plan: Plan, block: int) -> Enquirie
         latent=drawn.latent.columns(),
         log_price=np.full(shape, np.nan),
         reason=np.zeros(shape, np.int8),
+        decline_chance=np.full(shape, np.nan, np.float32),
     )
     place = {name: k for k, name in enumerate(of.ids)}
     for market, rows in of.spans(week):
@@ -120,6 +123,7 @@ def _answer(to: Enquiries, k: int, insurer: Insurer, log: Floats, side: Floats, 
     to.outcome[:, k] = np.where(answered, said, outcomes.NO_RESPONSE)
     to.premium[:, k] = np.where(to.outcome[:, k] == outcomes.QUOTE, asks, np.nan)
     to.log_price[:, k] = log
+    to.decline_chance[:, k] = rules.probability(insurer, to.reason[:, k], log)
 
 
 def weeks_of(plan: Plan, asked_at_us: NDArray[np.int64]) -> NDArray[np.int64]:

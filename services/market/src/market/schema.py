@@ -74,6 +74,7 @@ TRUE_ANSWERS: Final = pa.schema(
         pa.field("insurer", NAMES, nullable=False),
         pa.field("log_price", pa.float32(), nullable=False),  # ln gross GBP before noise, of every cell
         pa.field("decline_reason", NAMES),  # null where it would quote
+        pa.field("decline_probability", pa.float32(), nullable=False),  # given the answers, over all chance
     ]
 )
 
@@ -132,6 +133,7 @@ def true_answers(insurers: tuple[str, ...], of: Enquiries) -> pa.Table:
     columns = _cells(insurers, of, there) | {
         "log_price": pa.array(of.log_price.ravel()[there].astype(np.float32)),
         "decline_reason": _named(reason, REASONS, missing=reason == 0),
+        "decline_probability": pa.array(of.decline_chance.ravel()[there]),
     }
     return pa.table(columns, schema=TRUE_ANSWERS)
 
