@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from kit.contract import Contract
@@ -39,8 +40,9 @@ PRESETS: Final[Mapping[str, Preset]] = {
 }
 
 
+@lru_cache(maxsize=4)
 def drawn(contract: Contract, preset: Preset, seed: int, insurers: int, *, van: bool) -> Market:
-    """The market of a seed and a preset, at its level."""
+    """The market of a seed and a preset, at its level. The last few are kept: a market costs two seconds, and is never changed."""
     made = panel.make(contract, seed, insurers, spread=preset.spread, van=van)
     held = calibrate.calibrated(contract, made) if preset.spread == 1 else calibrate.recentred(contract, made)
     return held if preset.response is None else replace(held, insurers=tuple(_slow(held, *preset.response)))
