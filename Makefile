@@ -76,6 +76,18 @@ test-e2e: ## A whole fleet: quotes, faults, bad input, clean stop
 test-images: ## Build every image with podman and start it (root)
 test-cluster: ## Install the chart on a real Kubernetes (KUBECONFIG, or the command BALLPARK_CLUSTER_UP) and ask for a quote
 
+##@ The synthetic market
+.PHONY: market-report bench-market
+MARKET_REPORT_ARGS ?=
+market-report: ## Three market seeds held to the published figures, with pictures: .ballpark/market-report.html; exit 1 when a row is outside
+	@scripts/venv --dev services/market
+	@mkdir -p .ballpark && services/market/.venv/bin/python -m market report --out .ballpark/market-report.html $(MARKET_REPORT_ARGS)
+
+BENCH_MARKET_ARGS ?=
+bench-market: ## A million enquiries of 60 insurers to Parquet: wall, CPU, memory (BENCH_MARKET_ARGS="--enquiries 1000000 5000000" for the growth)
+	@scripts/venv services/market
+	@services/market/.venv/bin/python services/market/bench/generate.py $(BENCH_MARKET_ARGS)
+
 ##@ Housekeeping
 .PHONY: format lock clean
 format: ## Format all Python

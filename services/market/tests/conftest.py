@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kit.contract import Contract, load
-from market import archetypes, calibrate, enquiries
+from market import calibrate, enquiries, panel
 from market.columns import Column
+from market.drift import still
 from market.enquiries import Enquiries, Plan
 from market.insurers import Market
 
@@ -36,11 +37,11 @@ def contract() -> Contract:
 @pytest.fixture(scope="session")
 def market(contract: Contract) -> Market:
     """The insurers of seed 1, with the base where the index wants it."""
-    return calibrate.recentred(contract, archetypes.make(contract, seed=1, insurers=60))
+    return calibrate.calibrated(contract, panel.make(contract, seed=1, insurers=60))
 
 
 @pytest.fixture(scope="session")
 def drawn(contract: Contract, market: Market) -> Drawn:
     """A sample large enough for the figures that tests look at."""
     plan = Plan(seed=1, enquiries=ENQUIRIES, weeks=8)
-    return Drawn(market, plan, list(enquiries.between(contract, market, plan, 0, ENQUIRIES)))
+    return Drawn(market, plan, list(enquiries.between(contract, still(market, 8), plan, 0, ENQUIRIES)))

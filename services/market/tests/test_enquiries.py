@@ -9,10 +9,12 @@ from hypothesis import given, settings, strategies as st
 
 from kit.contract import Contract
 from market import enquiries
-from market.enquiries import BEGINS, Enquiries, Plan
+from market.drift import still
+from market.enquiries import Enquiries, Plan
 from market.insurers import Market
 from market.outcomes import DECLINE, NO_RESPONSE, QUOTE, TIMEOUT_S
 from market.randomness import BLOCK
+from market.scenarios import BEGINS
 
 
 def _assert_same(expected: Enquiries, actual: Enquiries) -> None:
@@ -33,7 +35,7 @@ def test_a_range_equals_its_slice(data: st.DataObject, contract: Contract, drawn
     first = data.draw(st.integers(0, ENQUIRIES - 1))
     last = data.draw(st.integers(first + 1, min(ENQUIRIES, first + 2 * BLOCK)))
 
-    for part in enquiries.between(contract, drawn.market, drawn.plan, first, last):
+    for part in enquiries.between(contract, still(drawn.market, 8), drawn.plan, first, last):
         whole = drawn.blocks[part.first // BLOCK]
         begin = part.first % BLOCK
         _assert_same(whole[begin : begin + len(part.ids)], part)
@@ -49,7 +51,7 @@ def test_an_insurer_answers_alike_in_other_company(contract: Contract, drawn: Dr
     one = drawn.market.insurers[7]
     alone = Market(drawn.market.seed, drawn.market.base, drawn.market.factors, drawn.market.groups, (one,))
 
-    (first, *_) = enquiries.between(contract, alone, drawn.plan, 0, BLOCK)
+    (first, *_) = enquiries.between(contract, still(alone, 8), drawn.plan, 0, BLOCK)
 
     np.testing.assert_array_equal(drawn.blocks[0].premium[:, 7], first.premium[:, 0])
     np.testing.assert_array_equal(drawn.blocks[0].response_s[:, 7], first.response_s[:, 0])
@@ -57,7 +59,7 @@ def test_an_insurer_answers_alike_in_other_company(contract: Contract, drawn: Dr
 
 def test_another_seed_is_another_market(contract: Contract, drawn: Drawn) -> None:
     """The seed decides who asks."""
-    (other, *_) = enquiries.between(contract, drawn.market, Plan(2, BLOCK, 8), 0, BLOCK)
+    (other, *_) = enquiries.between(contract, still(drawn.market, 8), Plan(2, BLOCK, 8), 0, BLOCK)
 
     assert not np.array_equal(drawn.blocks[0].columns["age"], other.columns["age"])
 
@@ -90,6 +92,18 @@ def test_a_decline_has_a_reason(drawn: Drawn) -> None:
     np.testing.assert_array_equal((outcome == DECLINE)[answered], (reason > 0)[answered])
 
 
+def test_the_true_probability_of_a_decline_is_kept(drawn: Drawn) -> None:
+    """In ten classes of it, as many decline as it says; where a rule fires, it is 1."""
+    chance, declines = drawn.all("decline_chance").ravel(), (drawn.all("reason") > 0).ravel()
+    classes = np.minimum((10 * chance).astype(int), 10)
+
+    for n in np.unique(classes):
+        chosen = classes == n
+        error = 4 * np.sqrt(0.25 / chosen.sum()) + 0.005
+        assert abs(declines[chosen].mean() - chance[chosen].mean()) < error, n
+    assert declines[chance == 1].all()
+
+
 def test_no_response_is_a_time_out(drawn: Drawn) -> None:
     """Who did not answer was waited for until the end; nobody else took that long."""
     outcome, seconds = drawn.all("outcome"), drawn.all("response_s")
@@ -112,4 +126,4 @@ def test_the_oracle_is_as_far_off_as_the_noise(drawn: Drawn) -> None:
 def test_a_range_outside_the_plan_is_refused(contract: Contract, drawn: Drawn) -> None:
     """There are as many enquiries as were planned."""
     with pytest.raises(ValueError, match="of 0 to 20000"):
-        list(enquiries.between(contract, drawn.market, drawn.plan, 0, ENQUIRIES + 1))
+        list(enquiries.between(contract, still(drawn.market, 8), drawn.plan, 0, ENQUIRIES + 1))

@@ -10,7 +10,7 @@ from conftest import Drawn
 from hypothesis import given, settings, strategies as st
 
 from kit.contract import Contract
-from market import archetypes, insurers, rules, tariff
+from market import archetypes, insurers, panel, rules, tariff
 from market.insurers import Market
 from market.parts import BadDefinition, Condition, Curve, Power, Rule, Steps, condition, part, table
 from market.rules import REASONS
@@ -38,12 +38,12 @@ def test_definitions_as_read_price_alike(contract: Contract, drawn: Drawn) -> No
 @given(seed=st.integers(0, 2**63 - 1), count=st.integers(30, 160))
 def test_any_size_has_all_archetypes_and_groups(seed: int, count: int, contract: Contract) -> None:
     """Brands are shared out over ten archetypes and eighteen groups, none empty, and ids run from one."""
-    made = archetypes.make(contract, seed, count)
+    made = panel.make(contract, seed, count)
 
     kinds = Counter(i.archetype for i in made.insurers)
     assert [f"i-{n:04d}" for n in range(1, count + 1)] == list(made.ids)
     assert {g.id for g in made.groups} == {i.group for i in made.insurers}
-    assert archetypes.GROUPS == len(made.groups)
+    assert panel.GROUPS == len(made.groups)
     assert len(archetypes.ARCHETYPES) - 1 <= len(kinds)
 
 
@@ -63,7 +63,7 @@ def test_two_brands_of_a_group_are_alike(drawn: Drawn) -> None:
 
     assert correlation[same].mean() > correlation[other].mean() + 0.05
     assert correlation[same].max() < 0.9999
-    assert 0.70 < correlation[other].mean() < 0.90
+    assert 0.70 < correlation[other].mean() < 0.85
 
 
 def test_a_group_with_bands_prices_by_steps(drawn: Drawn) -> None:
@@ -110,10 +110,10 @@ def test_the_first_rule_that_fires_is_the_reason(contract: Contract, drawn: Draw
 
 
 def test_every_reason_occurs(drawn: Drawn) -> None:
-    """No rule of the archetypes is dead."""
+    """No rule of the archetypes is dead; models are banned only over time, and only a commercial-vehicle insurer wants a van."""
     found = set(np.unique(drawn.all("reason")).tolist())
 
-    assert set(range(len(REASONS))) == found
+    assert set(range(len(REASONS))) - {REASONS.index("not_a_van"), REASONS.index("model")} == found
 
 
 @pytest.mark.parametrize(
@@ -174,3 +174,35 @@ def test_a_bad_document_is_refused(contract: Contract, market: Market) -> None:
             insurers.from_json(contract, json.dumps(bad))
     with pytest.raises(BadDefinition, match="no kind of part"):
         part(contract, {"kind": "spline", "field": "age"})
+
+
+def test_any_seed_declines_alike(contract: Contract) -> None:
+    """Brands of an archetype draw their limits in turns: as many mainstream brands have each minimum age in every market."""
+    ages = [
+        sorted(
+            c.values[0]
+            for i in panel.make(contract, seed, 60).insurers
+            if i.archetype == "mainstream"
+            for r in i.rules
+            if r.reason == "min_age"
+            for c in r.when
+        )
+        for seed in (1, 2, 3)
+    ]
+
+    assert all(abs(sum(a) - sum(ages[0])) <= 20 for a in ages)
+    assert all(a[0] == 17 and a[-1] == 23 for a in ages)
+
+
+def test_a_van_insurer_declines_nearly_everybody(contract: Contract, drawn: Drawn) -> None:
+    """It is the last of a market that has one, and leaves the others as they were."""
+    with_van = panel.make(contract, 1, 60, van=True)
+    van = with_van.insurers[-1]
+
+    reasons = rules.declined(
+        van, drawn.blocks[0].columns, np.full(len(drawn.blocks[0].ids), 500.0), np.ones(len(drawn.blocks[0].ids))
+    )
+
+    assert ("i-0061", "commercial_vehicle") == (van.id, van.archetype)
+    assert panel.make(contract, 1, 60).ids == with_van.ids[:-1]
+    assert (reasons > 0).mean() > 0.95

@@ -1,9 +1,11 @@
 """Folders on disk: the same bytes for the same arguments, whole or not there, and the truth apart."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,9 @@ from kit.files import sha256_of
 from kit.stage import BadInput, Quiet, Task
 from market import schema, write
 from market.enquiries import Plan
-from market.write import MANIFEST, Wanted, generate
+from market.write import MANIFEST, How, Wanted, generate
 
+SMALL = Wanted(Plan(seed=3, enquiries=10, weeks=2), insurers=30, market_seed=3)
 WANTED = Wanted(Plan(seed=3, enquiries=9000, weeks=2), insurers=30, market_seed=3)
 
 
@@ -25,7 +28,7 @@ WANTED = Wanted(Plan(seed=3, enquiries=9000, weeks=2), insurers=30, market_seed=
 def made(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished market of 9,000 enquiries and 30 insurers, in `market` and `truth`."""
     home = tmp_path_factory.mktemp("home")
-    assert generate(contract, WANTED, home / "market", home / "truth", 4096, Quiet())
+    assert generate(contract, WANTED, home / "market", home / "truth", How(), Quiet())
     return home
 
 
@@ -39,7 +42,7 @@ def _read(folder: Path, table: str) -> pa.Table:
 
 def test_chunks_change_no_byte(contract: Contract, made: Path, tmp_path: Path) -> None:
     """Every file, the manifests too, is the same at any chunk size."""
-    generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", 1_000_000, Quiet())
+    generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", How(chunk=1_000_000), Quiet())
 
     assert _digests(made / "market") == _digests(tmp_path / "market")
     assert _digests(made / "truth") == _digests(tmp_path / "truth")
@@ -128,7 +131,7 @@ def test_what_is_there_is_kept(contract: Contract, made: Path) -> None:
     """The same arguments again do no work and touch no file."""
     before = (made / "market" / MANIFEST).stat().st_mtime_ns
 
-    assert not generate(contract, WANTED, made / "market", made / "truth", 4096, Quiet())
+    assert not generate(contract, WANTED, made / "market", made / "truth", How(), Quiet())
     assert before == (made / "market" / MANIFEST).stat().st_mtime_ns
 
 
@@ -136,7 +139,7 @@ def test_what_is_there_is_kept(contract: Contract, made: Path) -> None:
 def test_the_truth_may_not_lie_with_the_market(truth: str, contract: Contract, tmp_path: Path) -> None:
     """Neither inside the other, however the path is written; nothing is written."""
     with pytest.raises(BadInput, match="lies in"):
-        generate(contract, WANTED, tmp_path / "market", tmp_path / truth, 4096, Quiet())
+        generate(contract, WANTED, tmp_path / "market", tmp_path / truth, How(), Quiet())
 
     assert [] == list(tmp_path.iterdir())
 
@@ -146,7 +149,7 @@ def test_another_market_is_not_overwritten(contract: Contract, made: Path, tmp_p
     other = Wanted(Plan(seed=4, enquiries=9000, weeks=2), insurers=30, market_seed=3)
 
     with pytest.raises(BadInput, match="seed 3, not 4"):
-        generate(contract, other, made / "market", tmp_path / "truth", 4096, Quiet())
+        generate(contract, other, made / "market", tmp_path / "truth", How(), Quiet())
 
 
 def test_foreign_files_are_not_overwritten(contract: Contract, tmp_path: Path) -> None:
@@ -155,24 +158,26 @@ def test_foreign_files_are_not_overwritten(contract: Contract, tmp_path: Path) -
     (tmp_path / "market" / "thesis.txt").write_text("years of work")
 
     with pytest.raises(BadInput, match="not empty"):
-        generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", 4096, Quiet())
+        generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", How(), Quiet())
 
     assert "years of work" == (tmp_path / "market" / "thesis.txt").read_text()
 
 
 def test_a_damaged_file_is_found(contract: Contract, tmp_path: Path) -> None:
     """A market whose file is not the one that its manifest lists is not taken for whole."""
-    small = Wanted(Plan(seed=3, enquiries=10, weeks=2), insurers=30, market_seed=3)
-    generate(contract, small, tmp_path / "market", tmp_path / "truth", 4096, Quiet())
+    generate(contract, SMALL, tmp_path / "market", tmp_path / "truth", How(), Quiet())
     with (tmp_path / "market" / "areas.parquet").open("ab") as file:
         file.write(b"!")
 
     with pytest.raises(BadInput, match=r"areas\.parquet"):
-        generate(contract, small, tmp_path / "market", tmp_path / "truth", 4096, Quiet())
+        generate(contract, SMALL, tmp_path / "market", tmp_path / "truth", How(), Quiet())
 
 
 class _Interrupted(Quiet):
-    """Progress that is interrupted at the first block, as by Ctrl-C."""
+    """Progress that is interrupted at a block, as by Ctrl-C."""
+
+    def __init__(self, after: int = 0) -> None:
+        self._left = after
 
     @contextmanager
     def task(self, text: str, total: float) -> Iterator[Task]:  # noqa: ARG002
@@ -180,45 +185,112 @@ class _Interrupted(Quiet):
 
     def advance(self, steps: float = 1, note: str = "") -> None:  # noqa: ARG002
         if steps > 1:
-            raise KeyboardInterrupt
+            self._left -= 1
+            if self._left < 0:
+                raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_leaves_nothing(contract: Contract, tmp_path: Path) -> None:
-    """After Ctrl-C in the middle there is neither a market nor what a market was being made in."""
+def test_a_run_that_was_cut_off_goes_on(contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C nothing looks finished; the same arguments keep the parts that were, and the bytes are those of one run."""
+    monkeypatch.setattr(schema, "PART", 4096)
+    cut_off, at_once = tmp_path / "cut off", tmp_path / "at once"
     with pytest.raises(KeyboardInterrupt):
-        generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", 4096, _Interrupted())
+        generate(contract, WANTED, cut_off / "market", cut_off / "truth", How(), _Interrupted(after=2))
+    (kept,) = cut_off.glob(".market.*.partial")
+    part = kept / "risks" / "part-00000.parquet"
+    before = part.stat().st_mtime_ns
+    (kept / "risks" / "part-00001.999.unfinished").write_text("of a process that was killed")
+    assert not (cut_off / "market").exists()
+    assert not (cut_off / "truth").exists()
 
-    assert [] == list(tmp_path.iterdir())
+    assert generate(contract, WANTED, cut_off / "market", cut_off / "truth", How(), Quiet())
+    assert generate(contract, WANTED, at_once / "market", at_once / "truth", How(), Quiet())
+
+    assert before == (cut_off / "market" / "risks" / "part-00000.parquet").stat().st_mtime_ns
+    assert _digests(at_once) == _digests(cut_off)
 
 
-def test_leftovers_of_a_killed_run_are_swept(contract: Contract, tmp_path: Path) -> None:
-    """A folder that a dead process left beside is removed; that of a living one is not."""
-    pid = int(Path("/proc/sys/kernel/pid_max").read_text())  # numbers stay below it, so nobody has it
-    dead, alive = (tmp_path / f".market.{n}.0123abcd.partial" for n in (pid, os.getppid()))
-    dead.mkdir()
-    alive.mkdir()
-    small = Wanted(Plan(seed=3, enquiries=10, weeks=2), insurers=30, market_seed=3)
+def test_what_others_began_is_swept(contract: Contract, tmp_path: Path) -> None:
+    """A folder that was begun from other arguments is removed; one that somebody is at is not."""
+    left, held = (tmp_path / f".market.{n * 12}.partial" for n in "ab")
+    left.mkdir()
+    held.mkdir()
+    handle = os.open(held, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
 
-    generate(contract, small, tmp_path / "market", tmp_path / "truth", 4096, Quiet())
+    generate(contract, SMALL, tmp_path / "market", tmp_path / "truth", How(), Quiet())
+    os.close(handle)
 
-    assert {"market", "truth", alive.name} == {p.name for p in tmp_path.iterdir()}
+    assert {"market", "truth", held.name} == {p.name for p in tmp_path.iterdir()}
+
+
+def test_two_at_once_are_refused(contract: Contract, tmp_path: Path) -> None:
+    """While somebody makes this very market, nobody else does."""
+    with pytest.raises(KeyboardInterrupt):
+        generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", How(), _Interrupted())
+    (begun,) = tmp_path.glob(".market.*.partial")
+    handle = os.open(begun, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+    with pytest.raises(BadInput, match="at this moment"):
+        generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", How(), Quiet())
+    os.close(handle)
+
+
+def test_workers_change_no_byte(contract: Contract, tmp_path: Path) -> None:
+    """Two processes write what one writes."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    larger = replace(
+        WANTED, plan=Plan(seed=3, enquiries=2 * schema.PART, weeks=2), first=schema.PART - 900, last=schema.PART + 900
+    )
+    generate(contract, larger, one / "market", one / "truth", How(workers=1), Quiet())
+    generate(contract, larger, two / "market", two / "truth", How(workers=2), Quiet())
+
+    assert 2 == len(list((two / "market" / "risks").iterdir()))
+    assert _digests(one) == _digests(two)
+
+
+def test_a_range_alone_is_its_slice(contract: Contract, made: Path, tmp_path: Path) -> None:
+    """Enquiries 4,000 to 5,000 written alone are the rows of the whole."""
+    alone = replace(WANTED, first=4000, last=5000)
+    generate(contract, alone, tmp_path / "market", tmp_path / "truth", How(), Quiet())
+
+    for folder in ("market", "truth"):
+        for table in ("risks", "answers", "renewals") if folder == "market" else ("risks", "answers"):
+            whole, part = (pq.read_table(home / folder / table) for home in (made, tmp_path))
+            ids = whole["enquiry_id"].to_numpy()
+            assert whole.filter((ids >= 4000) & (ids < 5000)).equals(part), table
+
+
+def test_a_renewal_is_never_above_the_price_of_a_new_customer(made: Path) -> None:
+    """The regulator's rule holds in every row, and the price for a new customer is the one that was quoted."""
+    offers, answers = _read(made / "market", "renewals"), _read(made / "market", "answers")
+    last, enbp, renewal = (offers[name].to_numpy() for name in ("last_premium", "enbp", "renewal"))
+    quoted = {
+        (row["enquiry_id"], row["insurer"]): row["premium"] for row in answers.to_pylist() if row["outcome"] == "quote"
+    }
+
+    assert (renewal <= enbp).all()
+    assert 0.5 < len(offers) / 9000 < 0.75
+    assert 0.95 < np.median(last / enbp) < 1.05
+    for row in offers.slice(0, 300).to_pylist():
+        assert row["enbp"] == quoted.get((row["enquiry_id"], row["insurer"]), row["enbp"])
 
 
 def test_a_missing_truth_is_made_again(contract: Contract, tmp_path: Path) -> None:
     """With the market there and the truth lost, the same truth is written and the market is left alone."""
-    small = Wanted(Plan(seed=3, enquiries=10, weeks=2), insurers=30, market_seed=3)
-    generate(contract, small, tmp_path / "market", tmp_path / "truth", 4096, Quiet())
+    generate(contract, SMALL, tmp_path / "market", tmp_path / "truth", How(), Quiet())
     expected = _digests(tmp_path / "truth")
     (tmp_path / "truth").rename(tmp_path / "lost")
 
-    assert generate(contract, small, tmp_path / "market", tmp_path / "truth", 4096, Quiet())
+    assert generate(contract, SMALL, tmp_path / "market", tmp_path / "truth", How(), Quiet())
     assert expected == _digests(tmp_path / "truth")
 
 
 def test_files_are_cut_at_parts(contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large market lies in several files, in the order of the ids, with a row group per block."""
     monkeypatch.setattr(schema, "PART", 4096)
-    generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", 8192, Quiet())
+    generate(contract, WANTED, tmp_path / "market", tmp_path / "truth", How(chunk=8192), Quiet())
 
     parts = sorted((tmp_path / "market" / "risks").iterdir())
     assert [f"part-{n:05d}.parquet" for n in range(3)] == [p.name for p in parts]
@@ -234,5 +306,10 @@ def test_names_in_the_manifest_are_arguments() -> None:
         "seed": 3,
         "market_seed": 3,
         "weeks": 2,
+        "scenario": "steady",
+        "preset": "standard",
+        "van": False,
+        "from": 0,
+        "to": 9000,
         "generator": write.GENERATOR,
     } == WANTED.parameters()

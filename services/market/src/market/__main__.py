@@ -1,114 +1,110 @@
-"""The command line: `python -m market generate ...` and `python -m market describe DIR`."""
+"""The command line: `python -m market generate|replay|describe|report`."""
 
 import argparse
-import difflib
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from kit import contract
-from kit.stage import BAD_INPUT, DONE, BadInput, Quiet, progress_on
+from kit.stage import BAD_INPUT, DONE, BadInput, Progress, Quiet, progress_on
+from market.arguments import parser
 from market.describe import describe
 from market.enquiries import Plan
-from market.randomness import LARGEST_SEED
-from market.write import FEWEST_INSURERS, MOST_INSURERS, Wanted, generate
+from market.replay import Files, Gateway, Sink, paced, replay
+from market.scenarios import SCENARIOS
+from market.write import How, Wanted, defined, generate
 
-MOST_ENQUIRIES: Final = 100_000_000
+OUTSIDE: Final = 1
+"""A figure is not in its range."""
 INTERRUPTED: Final = 130
 """As a shell says it of Ctrl-C."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says which option was meant."""
-
-    def options(self) -> Iterator[str]:
-        """Its options and those of its commands."""
-        for action in self._actions:
-            yield from (option for option in action.option_strings if option.startswith("--"))
-            if isinstance(action.choices, Mapping):
-                for command in action.choices.values():
-                    yield from command.options()
-
-    def error(self, message: str) -> NoReturn:
-        _, unknown, words = message.partition("unrecognized arguments: ")
-        wrong = next((word for word in words.split() if word.startswith("--")), "") if unknown else ""
-        near = difflib.get_close_matches(wrong, list(self.options()), 1)
-        super().error(f"{message} (did you mean {near[0]}?)" if near else message)
+def _progress(options: argparse.Namespace) -> Progress:
+    return Quiet() if options.quiet else progress_on(sys.stderr)
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text.replace("_", ""))
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"must be {least:,} to {most:,}, not {number:,}")
-        return number
-
-    return parse
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
-    top = _Parser(prog="python -m market", description="A synthetic UK motor insurance market.", allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="generate|describe")
-    make = commands.add_parser(
-        "generate",
-        help="write a market and, apart from it, its truth",
-        description="Write a market and, apart from it, its truth. One seed gives the same bytes at any chunk size; "
-        "what is there already and made from the same is left alone.",
-        allow_abbrev=False,
-    )
-    whole = make.add_argument
-    whole("--enquiries", type=_whole(1, MOST_ENQUIRIES), required=True, metavar="N", help="how many drivers ask")
-    whole("--insurers", type=_whole(FEWEST_INSURERS, MOST_INSURERS), default=60, metavar="K", help="default 60")
-    whole("--seed", type=_whole(0, LARGEST_SEED), required=True, metavar="S", help="of the drivers and the chance")
-    whole("--market-seed", type=_whole(0, LARGEST_SEED), metavar="S", help="of the insurers (default: --seed)")
-    whole("--weeks", type=_whole(1, 520), default=8, metavar="W", help="over which they ask (default 8)")
-    make.add_argument("--out", type=Path, required=True, metavar="DIR", help="the market's folder")
-    make.add_argument("--truth", type=Path, required=True, metavar="DIR", help="the truth's folder, not below --out")
-    whole(
-        "--chunk",
-        type=_whole(1, MOST_ENQUIRIES),
-        default=4096,
-        metavar="N",
-        help="enquiries in memory at once, rounded up to blocks of 4,096; changes no byte (default 4096)",
-    )
-    make.add_argument("--quiet", action="store_true", help="no progress")
-    show = commands.add_parser(
-        "describe",
-        help="how like the real market a market is",
-        description="Count a market, and compare its figures with the targets that one of 50,000 enquiries must meet.",
-        allow_abbrev=False,
-    )
-    show.add_argument("folder", type=Path, metavar="DIR", help="what `generate --out` wrote")
-    return top
-
-
-def _generate(options: argparse.Namespace) -> str:
+def _wanted(options: argparse.Namespace) -> Wanted:
     seed = options.seed if options.market_seed is None else options.market_seed
-    wanted = Wanted(Plan(options.seed, options.enquiries, options.weeks), options.insurers, seed)
-    progress = Quiet() if options.quiet else progress_on(sys.stderr)
-    made = generate(contract.load(), wanted, options.out, options.truth, options.chunk, progress)
-    return "" if made else f"{options.out} and {options.truth} are there already, made from the same"
+    plan = Plan(options.seed, options.enquiries, options.weeks, SCENARIOS[options.scenario])
+    last = plan.enquiries if options.last is None else options.last
+    if not options.first < last <= plan.enquiries:
+        raise BadInput(
+            f"--from {options.first} --to {last}: there are enquiries 0 to {plan.enquiries}, and --from is below --to"
+        )
+    return Wanted(plan, options.insurers, seed, options.preset, options.van, options.first, last)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    how = How(options.chunk, options.workers)
+    made = generate(contract.load(), _wanted(options), options.out, options.truth, how, _progress(options))
+    if not made:
+        print(f"{options.out} and {options.truth} are there already, made from the same")
+    return DONE
+
+
+def _replay(options: argparse.Namespace) -> int:
+    wanted, shipped, progress = _wanted(options), contract.load(), _progress(options)
+    with ExitStack() as stack:
+        to = _sink(options.into, stack)
+        with progress.task("market: insurers", 1) as task:
+            of = defined(shipped, wanted)
+            task.advance()
+        with progress.task("market: replay", wanted.end - wanted.first) as task:
+            span = (wanted.first, wanted.end)
+            replay(shipped, of, wanted.plan, span, to, task, paced(options.week_seconds))
+    return DONE
+
+
+def _sink(into: str, stack: ExitStack) -> Sink:
+    if "://" in into:
+        return stack.enter_context(Gateway(into, os.environ.get("BALLPARK_KEY", "ballpark-dev")))
+    folder = Path(into)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"--into {folder}: is there already; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return Files(folder)
+
+
+def _describe(options: argparse.Namespace) -> int:
+    print(describe(contract.load(), options.folder))
+    return DONE
+
+
+def _report(options: argparse.Namespace) -> int:
+    try:
+        from market.report import markets, report  # noqa: PLC0415 - only development installs what this command draws with
+    except ImportError as error:
+        raise BadInput(f"{error}; the report needs scripts/venv --dev services/market") from error
+    shipped = contract.load()
+    found = markets(shipped, options.market_seeds, options.enquiries, _progress(options))
+    text, fits = report(shipped, found, options.enquiries, options.out)
+    print(text)
+    return DONE if fits else OUTSIDE
+
+
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "generate": _generate,
+    "replay": _replay,
+    "describe": _describe,
+    "report": _report,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give the exit code: 0 done, 2 bad arguments or a bad place to write, 130 interrupted."""
+    """Run one command and give the exit code: 0 done, 1 outside the targets, 2 bad arguments or place, 130 interrupted."""
     options = parser().parse_args(argv)
     try:
-        text = _generate(options) if options.command == "generate" else describe(contract.load(), options.folder)
+        return COMMANDS[options.command](options)
     except BadInput as error:
         print(f"market {options.command}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"market {options.command}: interrupted, nothing was left", file=sys.stderr)
+        print(f"market {options.command}: interrupted; the same command goes on or begins again", file=sys.stderr)
         return INTERRUPTED
-    if text:
-        print(text)
-    return DONE
 
 
 if __name__ == "__main__":

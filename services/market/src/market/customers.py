@@ -4,7 +4,7 @@ The order of making is that of life: place, age, work and home, licence, car, us
 that a change of one does not redraw the others. Figures without a source are choices, tuned until the whole met its targets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.contract import Contract
-from market.columns import Bools, Column, Columns, Floats, in_contract
+from market.columns import Bools, Column, Columns, Floats, cast_to, in_contract
 from market.places import areas
 from market.randomness import BLOCK, Stream, stream
 from market.vehicles import AGES, LARGEST_GROUP, catalogue, vehicle_id
@@ -43,6 +43,9 @@ CONVICTIONS: Final = {  # share of the convicted, points
     "in10": (0.035, 6),
     "cd10": (0.03, 5),
 }
+MISSTATED: Final = ("", "annual_mileage", "overnight", "occupation")
+MISSTATES: Final = 0.034
+"""The chance of one untrue answer; a few of them come out true, so that 3 % remain."""
 EXCESSES: Final = {0: 0.06, 100: 0.09, 250: 0.62, 500: 0.14, 1000: 0.09}
 
 
@@ -57,6 +60,16 @@ class Latent:
     """What insurers buy about the driver (credit, past policies), standard normal."""
     market_weight: Floats
     """Licence holders per enquiry of that age, mean about 1: indices are weighted by it."""
+    misstated: Column
+    """Place in `MISSTATED`: which answer is not true; quotes are for what was stated."""
+    true: Columns
+    """What is true of the fields that some mis-state."""
+
+    def columns(self) -> Columns:
+        """All of it by name."""
+        named: dict[str, Column] = {"male": self.male, "risk": self.risk, "score": self.score}
+        named |= {"market_weight": self.market_weight, "misstated": self.misstated}
+        return named | {f"true_{name}": column for name, column in self.true.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,32 @@ def draw(contract: Contract, seed: int, block: int) -> Customers:
     _use(contract, _Draw(seed, Stream.USE, block), columns, latent)
     _history(contract, _Draw(seed, Stream.HISTORY, block), columns, latent)
     _wanted(contract, _Draw(seed, Stream.WANTED, block), columns)
-    return Customers(in_contract(contract, columns), vehicle, latent)
+    true = {name: cast_to(contract.field(name), columns[name]) for name in MISSTATED[1:]}
+    misstated = _misstate(contract, _Draw(seed, Stream.MISSTATED, block), columns)
+    return Customers(in_contract(contract, columns), vehicle, replace(latent, misstated=misstated, true=true))
+
+
+def _misstate(contract: Contract, draw: _Draw, columns: dict[str, Column]) -> Column:
+    """Fewer miles, a better place for the night, another occupation: what makes a quote cheaper, or is clicked by mistake."""
+    which = np.where(draw.happens(MISSTATES), draw.whole(1, 3), 0)
+    fewer = np.maximum(np.rint(columns["annual_mileage"] * 0.0007), 1).astype(np.int64) * 1000
+    drive, garage = _codes(contract, "overnight", "drive", "garage")
+    stated = {
+        "annual_mileage": fewer,
+        "overnight": np.where(columns["overnight"] == drive, garage, drive),
+        "occupation": _occupation(contract, draw),
+    }
+    misstated = np.zeros(BLOCK, np.int8)
+    for place, name in enumerate(MISSTATED[1:], start=1):
+        untrue = (which == place) & (stated[name] != columns[name])
+        columns[name] = np.where(untrue, stated[name], columns[name])
+        misstated[untrue] = place
+    return misstated
+
+
+def _occupation(contract: Contract, draw: _Draw) -> Column:
+    classes = len(contract.field("occupation").values)
+    return draw.pick(np.arange(1.0, classes + 1) ** -OCCUPATION_EXPONENT)
 
 
 def _codes(contract: Contract, field: str, *values: str) -> list[int]:
@@ -155,11 +193,10 @@ def _person(contract: Contract, draw: _Draw, columns: dict[str, Column]) -> Late
     columns["age"] = age
     male, risk, score = draw.happens(0.54), np.exp(0.35 * draw.normal() - 0.06), draw.normal()
     columns["employment"] = _employment(contract, age, draw.uniform())
-    classes = len(contract.field("occupation").values)
-    columns["occupation"] = draw.pick(np.arange(1.0, classes + 1) ** -OCCUPATION_EXPONENT)
+    columns["occupation"] = _occupation(contract, draw)
     columns["home_owner"] = draw.happens(_by_age(age, {17: 0.04, 25: 0.22, 35: 0.52, 45: 0.66, 65: 0.77}))
     _licence(contract, draw, columns)
-    return Latent(male, risk, score, market_weight(age))
+    return Latent(male, risk, score, market_weight(age), np.zeros(BLOCK, np.int8), {})
 
 
 def _employment(contract: Contract, age: Column, uniform: Floats) -> Column:

@@ -5,7 +5,8 @@ Whole blocks are computed whatever the range is, so that a range equals its slic
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -14,26 +15,28 @@ from numpy.typing import NDArray
 from kit.contract import Contract
 from market import customers, outcomes, rules, tariff
 from market.columns import Column, Columns, Floats
-from market.insurers import Market
+from market.drift import Timeline
+from market.insurers import Insurer
 from market.randomness import BLOCK, Stream, stream
+from market.scenarios import SCENARIOS, Scenario, asking
 
-BEGINS: Final = datetime(2025, 10, 6, tzinfo=UTC)
-"""A Monday: the first week of the base period."""
-WEEK_US: Final = 7 * 24 * 3600 * 1_000_000
+HOUR_US: Final = 3600 * 1_000_000
+WEEK_US: Final = 7 * 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which enquiries there are: how many, over how many weeks, and the seed that draws them."""
+    """Which enquiries there are: how many, over how many weeks of which scenario, and the seed that draws them."""
 
     seed: int
     enquiries: int
     weeks: int
+    scenario: Scenario = SCENARIOS["steady"]
 
     @property
     def ends(self) -> datetime:
         """The end of the last week."""
-        return BEGINS + timedelta(weeks=self.weeks)
+        return self.scenario.begins + timedelta(weeks=self.weeks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Enquiries:
     columns: Columns
     vehicle: Column
     outcome: NDArray[np.int8]
-    """[B, K], place in `OUTCOMES`."""
+    """[B, K], place in `OUTCOMES`; `ABSENT` where the insurer was not in the market."""
     premium: Floats
     """[B, K], GBP; NaN unless quoted."""
     response_s: NDArray[np.float32]
@@ -56,6 +59,8 @@ class Enquiries:
     """Truth, [B, K], ln GBP before noise, whether quoted or not."""
     reason: NDArray[np.int8]
     """Truth, [B, K], place in `REASONS`; known also where nobody answered."""
+    decline_chance: NDArray[np.float32]
+    """Truth, [B, K], the probability of a decline given the answers."""
 
     @property
     def first(self) -> int:
@@ -71,51 +76,74 @@ class Enquiries:
         return Enquiries(**cut)
 
 
-def between(contract: Contract, market: Market, plan: Plan, first: int, last: int) -> Iterator[Enquiries]:
+def between(contract: Contract, of: Timeline, plan: Plan, first: int, last: int) -> Iterator[Enquiries]:
     """The enquiries first <= id < last, a block or a part of one at a time. Raises ValueError outside the plan."""
     if not 0 <= first <= last <= plan.enquiries:
         raise ValueError(f"enquiries {first} to {last} of 0 to {plan.enquiries}")
     for block in range(first // BLOCK, -(-last // BLOCK)):
         begin = block * BLOCK
-        yield _block(contract, market, plan, block)[slice(max(first - begin, 0), last - begin)]
+        yield _block(contract, of, plan, block)[slice(max(first - begin, 0), last - begin)]
 
 
-def _block(contract: Contract, market: Market, plan: Plan, block: int) -> Enquiries:
+def _block(contract: Contract, of: Timeline, plan: Plan, block: int) -> Enquiries:
     drawn = customers.draw(contract, plan.seed, block)
     ids = np.arange(block * BLOCK, (block + 1) * BLOCK, dtype=np.int64)
     asked = _asked_at(plan, ids, stream(plan.seed, Stream.ARRIVAL, block=block).random(BLOCK))
-    week = np.minimum((asked - _us(BEGINS)) // WEEK_US, plan.weeks - 1)
-    shape = (BLOCK, len(market.insurers))
-    outcome, reason = np.empty(shape, np.int8), np.empty(shape, np.int8)
-    premium, log_price = np.empty(shape), np.empty(shape)
-    response_s = np.empty(shape, np.float32)
-    place = {insurer: k for k, insurer in enumerate(market.ids)}
-    for insurer, log in tariff.log_prices(market, drawn.columns):
-        k = place[insurer.id]
-        draws = outcomes.chance(plan.seed, block, insurer.number)
-        side = outcomes.price_tests(plan.seed, insurer.number, plan.weeks)[week]
-        asks = outcomes.premiums(insurer.answering, log, drawn.latent.score, draws.noise, side)
-        reason[:, k] = rules.declined(insurer, drawn.columns, asks, draws.footprint)
-        response_s[:, k], answered = outcomes.response_seconds(insurer.answering, draws)
-        said = np.where(reason[:, k] == 0, outcomes.QUOTE, outcomes.DECLINE)
-        outcome[:, k] = np.where(answered, said, outcomes.NO_RESPONSE)
-        premium[:, k] = np.where(outcome[:, k] == outcomes.QUOTE, asks, np.nan)
-        log_price[:, k] = log
-    latent = {
-        "male": drawn.latent.male,
-        "risk": drawn.latent.risk,
-        "score": drawn.latent.score,
-        "market_weight": drawn.latent.market_weight,
-    }
-    return Enquiries(ids, asked, drawn.columns, drawn.vehicle, outcome, premium, response_s, latent, log_price, reason)
+    week = weeks_of(plan, asked)
+    shape = (BLOCK, len(of.ids))
+    made = Enquiries(
+        ids=ids,
+        asked_at_us=asked,
+        columns=drawn.columns,
+        vehicle=drawn.vehicle,
+        outcome=np.full(shape, outcomes.ABSENT, np.int8),
+        premium=np.full(shape, np.nan),
+        response_s=np.full(shape, np.nan, np.float32),
+        latent=drawn.latent.columns(),
+        log_price=np.full(shape, np.nan),
+        reason=np.zeros(shape, np.int8),
+        decline_chance=np.full(shape, np.nan, np.float32),
+    )
+    place = {name: k for k, name in enumerate(of.ids)}
+    for market, rows in of.spans(week):
+        part, weeks = made[rows], week[rows]
+        for insurer, log in tariff.log_prices(market, part.columns):
+            draws = outcomes.chance(plan.seed, block, insurer.number)[rows]
+            side = outcomes.price_tests(plan.seed, insurer.number, plan.weeks)[weeks]
+            _answer(part, place[insurer.id], insurer, log + of.shifts[insurer.id][weeks], side, draws)
+    return made
+
+
+def _answer(to: Enquiries, k: int, insurer: Insurer, log: Floats, side: Floats, draws: outcomes.Chance) -> None:
+    """Fill in the answers of the insurer in place k; `to` is a view of the block."""
+    asks = outcomes.premiums(insurer.answering, log, to.latent["score"], draws.noise, side)
+    to.reason[:, k] = rules.declined(insurer, to.columns, asks, draws.footprint)
+    to.response_s[:, k], answered = outcomes.response_seconds(insurer.answering, draws)
+    said = np.where(to.reason[:, k] == 0, outcomes.QUOTE, outcomes.DECLINE)
+    to.outcome[:, k] = np.where(answered, said, outcomes.NO_RESPONSE)
+    to.premium[:, k] = np.where(to.outcome[:, k] == outcomes.QUOTE, asks, np.nan)
+    to.log_price[:, k] = log
+    to.decline_chance[:, k] = rules.probability(insurer, to.reason[:, k], log)
+
+
+def weeks_of(plan: Plan, asked_at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The week of each moment, counted from the scenario's beginning."""
+    return np.minimum((asked_at_us - _us(plan.scenario.begins)) // WEEK_US, plan.weeks - 1)
 
 
 def _us(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000
 
 
+@cache
+def _asking(scenario: str, weeks: int) -> tuple[Floats, Floats]:
+    hours, done = asking(SCENARIOS[scenario], weeks)
+    return np.asarray(hours, np.float64), done
+
+
 def _asked_at(plan: Plan, ids: NDArray[np.int64], uniform: Floats) -> NDArray[np.int64]:
-    """Spread evenly: each enquiry somewhere in its own slot, so that ids and times have one order."""
-    slot = plan.weeks * WEEK_US / plan.enquiries
-    inside: NDArray[np.int64] = _us(BEGINS) + np.floor((ids + uniform) * slot).astype(np.int64)
-    return inside
+    """Each enquiry somewhere in its own slot of equal share, so that ids and times have one order."""
+    hours, done = _asking(plan.scenario.name, plan.weeks)
+    inside = np.interp((ids + uniform) / plan.enquiries, done, hours)
+    moment: NDArray[np.int64] = _us(plan.scenario.begins) + np.floor(inside * HOUR_US).astype(np.int64)
+    return moment

@@ -20,7 +20,7 @@ INDEX: Final = 726.0
 TOP: Final = 5
 USED: Final = (
     *("age", "region", "vehicle_group", "vehicle_value", "ncd_years", "cover", "points", "conviction", "fault_claims"),
-    *("days_to_start", "modified", "cancelled_before", "unspent_criminal", "non_fault_claims"),
+    *("days_to_start", "modified", "cancelled_before", "unspent_criminal", "non_fault_claims", "annual_mileage"),
 )
 
 
@@ -92,6 +92,18 @@ def index(of: Summary, contract: Contract) -> float:
     return _weighted(of, chosen)
 
 
+def at_ages(of: Summary, contract: Contract, first: int, last: int) -> float:
+    """The index of drivers of these ages, over the whole index."""
+    age, comprehensive = of.columns["age"], _is(of, contract, "cover", "comprehensive")
+    return _weighted(of, comprehensive & (age >= first) & (age <= last)) / index(of, contract)
+
+
+def in_region(of: Summary, contract: Contract, region: str) -> float:
+    """The index in a region, over the whole index."""
+    chosen = _is(of, contract, "cover", "comprehensive") & _is(of, contract, "region", region)
+    return _weighted(of, chosen) / index(of, contract)
+
+
 def figures(of: Summary, contract: Contract) -> list[Figure]:
     """The main rows of the market's table of targets."""
     return [
@@ -101,6 +113,20 @@ def figures(of: Summary, contract: Contract) -> list[Figure]:
         *_by_answer(of, contract),
         *_declines(of, contract),
     ]
+
+
+def misfits(of: Summary, contract: Contract) -> dict[str, float]:
+    """What is known not to be quite like the real market, and has no tolerance."""
+    top, ncd = of.top_mean, of.columns["ncd_years"]
+    miles, comprehensive = of.columns["annual_mileage"], _is(of, contract, "cover", "comprehensive")
+    none = _mean(top, ncd == 0)
+    return {
+        **{f"bonus of {years} years / none": _mean(top, ncd == years) / none for years in (1, 2, 3)},
+        "nine years of bonus or more, share of enquiries": _share(ncd >= 9),
+        "up to 3,000 miles / 7,000 to 9,000": _mean(top, comprehensive & (miles <= 3000))
+        / _mean(top, comprehensive & (miles >= 7000) & (miles <= 9000)),
+        "cheapest GBP 250-499, share": _share((of.cheapest >= 250) & (of.cheapest < 500)),
+    }
 
 
 def _is(of: Summary, contract: Contract, field: str, *values: str) -> Bools:
@@ -114,7 +140,8 @@ def _weighted(of: Summary, chosen: Bools) -> float:
     return float(np.average(of.top_mean[chosen], weights=market_weight(of.columns["age"][chosen])))
 
 
-def _about(name: str, value: float, target: float, tolerance: float) -> Figure:
+def about(name: str, value: float, target: float, tolerance: float) -> Figure:
+    """A figure whose range lies evenly about a target."""
     return Figure(name, value, target - tolerance, target + tolerance)
 
 
@@ -124,6 +151,11 @@ AGE_RATIOS: Final = (
     | {"40-49": (40, 49, 0.93, 1.05), "50-59": (50, 59, 0.79, 0.91), "60-69": (60, 69, 0.61, 0.71)}
     | {"70-79": (70, 79, 0.68, 0.80), "80+": (80, 99, 0.93, 1.23)}
 )
+AGE_TARGETS: Final = (
+    *((17, 17, 2.69), (18, 18, 2.80), (19, 19, 2.60), (20, 20, 2.33), (21, 24, 1.92), (25, 29, 1.37), (30, 39, 1.12)),
+    *((40, 49, 0.99), (50, 59, 0.85), (60, 69, 0.66), (70, 79, 0.74), (80, 99, 1.08)),
+)
+"""First and last age, and the index there over the whole index."""
 REGIONS: Final = (
     {"R01": 1.59, "R02": 1.30, "R03": 1.21, "R04": 1.23, "R05": 1.13, "R06": 1.05, "R07": 0.98, "R08": 0.93}
     | {"R09": 0.96, "R10": 0.91, "R11": 0.86, "R12": 0.86, "R13": 0.93, "R14": 0.90, "R15": 0.80, "R16": 0.78}
@@ -133,21 +165,20 @@ GROUP_RATIOS: Final = {(1, 10): 0.76, (11, 20): 0.94, (31, 40): 1.43, (41, 50): 
 
 
 def _by_age(of: Summary, contract: Contract) -> Iterator[Figure]:
-    whole, age = index(of, contract), of.columns["age"]
+    whole = index(of, contract)
     comprehensive = _is(of, contract, "cover", "comprehensive")
     yield Figure("index, GBP", whole, 0.99 * INDEX, 1.01 * INDEX)
     for name, (first, last, least, most) in AGE_RATIOS.items():
-        chosen = comprehensive & (age >= first) & (age <= last)
-        yield Figure(f"index at {name}, ratio", _weighted(of, chosen) / whole, least, most)
+        yield Figure(f"index at {name}, ratio", at_ages(of, contract, first, last), least, most)
     measured = []
     for region, ratio in REGIONS.items():
-        measured.append(_weighted(of, comprehensive & _is(of, contract, "region", region)) / whole)
-        yield _about(f"index in {region}, ratio", measured[-1], ratio, 0.10)
+        measured.append(in_region(of, contract, region))
+        yield about(f"index in {region}, ratio", measured[-1], ratio, 0.10)
     yield Figure("regions in order, Spearman", _spearman(measured, list(REGIONS.values())), 0.95, 1.0)
     group = of.columns["vehicle_group"]
     for (first, last), ratio in GROUP_RATIOS.items():
         chosen = comprehensive & (group >= first) & (group <= last)
-        yield _about(f"index in groups {first}-{last}, ratio", _weighted(of, chosen) / whole, ratio, 0.15)
+        yield about(f"index in groups {first}-{last}, ratio", _weighted(of, chosen) / whole, ratio, 0.15)
 
 
 def _spearman(left: Sequence[float], right: Sequence[float]) -> float:
@@ -170,8 +201,8 @@ def _levels(of: Summary) -> Iterator[Figure]:
         chosen = quoted & (age >= first) & (age <= last)
         yield Figure(f"cheapest below GBP 750, {name}", _share(of.cheapest[chosen] < 750), least, most)
     cheapest = of.cheapest[quoted]
-    yield _about("cheapest GBP 250-499", _share((cheapest >= 250) & (cheapest < 500)), 0.35, 0.08)
-    yield _about("cheapest GBP 500-749", _share((cheapest >= 500) & (cheapest < 750)), 0.26, 0.08)
+    yield about("cheapest GBP 250-499", _share((cheapest >= 250) & (cheapest < 500)), 0.35, 0.08)
+    yield about("cheapest GBP 500-749", _share((cheapest >= 500) & (cheapest < 750)), 0.26, 0.08)
     log = np.log(cheapest)
     yield Figure("log cheapest, sd", float(log.std()), 0.52, 0.70)
     yield Figure("log cheapest, skew", float(np.mean(((log - log.mean()) / log.std()) ** 3)), -0.6, 0.6)
@@ -194,9 +225,9 @@ def _by_answer(of: Summary, contract: Contract) -> Iterator[Figure]:
         yield Figure(f"bonus {years - 1} to {years} years, ratio", ratio, least, most)
     clean, major = points == 0, _is(of, contract, "conviction", "dr10", "in10")
     none = _mean(top, clean)
-    yield _about("3 points / none", _mean(top, points == 3) / none, 1.11, 0.10)
-    yield _about("6 points / none", _mean(top, points == 6) / none, 1.50, 0.20)
-    yield _about("major conviction / none", _mean(top, major) / none, 2.5, 0.6)
+    yield about("3 points / none", _mean(top, points == 3) / none, 1.11, 0.10)
+    yield about("6 points / none", _mean(top, points == 6) / none, 1.50, 0.20)
+    yield about("major conviction / none", _mean(top, major) / none, 2.5, 0.6)
     faults = of.columns["fault_claims"]
     one = _mean(top, faults == 1) / _mean(top, faults == 0)
     yield Figure("one fault claim / none", one, 1.08, 1.22)
@@ -235,6 +266,6 @@ def _declines(of: Summary, contract: Contract) -> Iterator[Figure]:
     for name, (chosen, target, tolerance) in rows.items():
         answers = of.answers[chosen].sum()
         rate = float(of.declines[chosen].sum() / answers) if answers else float("nan")
-        yield _about(f"declined, {name}", rate, target, tolerance)
+        yield about(f"declined, {name}", rate, target, tolerance)
     yield Figure("no quote at all", _share(of.quotes == 0), 0.0, 0.01)
     yield Figure("fewer than five quotes", _share(of.quotes < TOP), 0.0, 0.02)

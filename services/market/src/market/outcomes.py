@@ -13,6 +13,8 @@ from market.randomness import BLOCK, Stream, stream
 
 OUTCOMES: Final = ("quote", "decline", "no_response")
 QUOTE, DECLINE, NO_RESPONSE = range(len(OUTCOMES))
+ABSENT: Final = -1
+"""No outcome, and no row: the insurer had left, or had not joined."""
 
 TIMEOUT_S: Final = 10.0
 
@@ -25,6 +27,10 @@ class Chance:
     noise: Floats
     response: Floats
     outage: Floats
+
+    def __getitem__(self, rows: slice) -> "Chance":
+        """These rows alone."""
+        return Chance(self.footprint[rows], self.noise[rows], self.response[rows], self.outage[rows])
 
 
 def chance(seed: int, block: int, insurer: int) -> Chance:

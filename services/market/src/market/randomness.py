@@ -36,7 +36,10 @@ class Stream(IntEnum):
     NOISE = 12
     PRICE_TEST = 13
     RESPONSE = 14
-    CALIBRATION = 15
+    MISSTATED = 15
+    ENTRANT = 16
+    DRIFT = 17
+    RENEWAL = 18
 
 
 def stream(seed: int, of: Stream, *, block: int = 0, insurer: int = 0) -> np.random.Generator:

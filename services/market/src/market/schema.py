@@ -10,10 +10,13 @@ import pyarrow as pa
 
 from kit.contract import Contract, Field
 from market.columns import Column
+from market.customers import MISSTATED
+from market.drift import Timeline
 from market.enquiries import Enquiries
-from market.outcomes import OUTCOMES, QUOTE
+from market.outcomes import ABSENT, OUTCOMES, QUOTE
 from market.places import areas
 from market.randomness import BLOCK
+from market.renewals import Renewals
 from market.rules import REASONS
 from market.vehicles import catalogue, rows
 
@@ -43,6 +46,15 @@ ANSWERS: Final = pa.schema(
         pa.field("response_seconds", pa.float32(), nullable=False),
     ]
 )
+RENEWALS: Final = pa.schema(
+    [
+        pa.field("enquiry_id", pa.int64(), nullable=False),
+        pa.field("insurer", NAMES, nullable=False),  # who holds the policy that ends
+        pa.field("last_premium", pa.float64(), nullable=False),  # gross GBP, a year ago
+        pa.field("enbp", pa.float64(), nullable=False),  # what a new customer of the same risk is asked now
+        pa.field("renewal", pa.float64(), nullable=False),  # what the customer is asked: never above enbp
+    ]
+)
 TRUE_RISKS: Final = pa.schema(
     [
         pa.field("enquiry_id", pa.int64(), nullable=False),
@@ -50,6 +62,10 @@ TRUE_RISKS: Final = pa.schema(
         pa.field("risk", pa.float32(), nullable=False),
         pa.field("hidden_score", pa.float32(), nullable=False),
         pa.field("market_weight", pa.float32(), nullable=False),
+        pa.field("misstated", NAMES),  # the field that is not true in `risks`; null for nearly all
+        pa.field("true_annual_mileage", pa.int32(), nullable=False),
+        pa.field("true_overnight", NAMES, nullable=False),
+        pa.field("true_occupation", NAMES, nullable=False),
     ]
 )
 TRUE_ANSWERS: Final = pa.schema(
@@ -58,6 +74,7 @@ TRUE_ANSWERS: Final = pa.schema(
         pa.field("insurer", NAMES, nullable=False),
         pa.field("log_price", pa.float32(), nullable=False),  # ln gross GBP before noise, of every cell
         pa.field("decline_reason", NAMES),  # null where it would quote
+        pa.field("decline_probability", pa.float32(), nullable=False),  # given the answers, over all chance
     ]
 )
 
@@ -73,35 +90,64 @@ def risks(contract: Contract, of: Enquiries) -> pa.Table:
 
 
 def answers(insurers: tuple[str, ...], of: Enquiries) -> pa.Table:
-    """What came back, one row per enquiry and insurer."""
-    columns = _cells(insurers, of) | {
-        "outcome": _named(of.outcome.ravel(), OUTCOMES),
-        "premium": pa.array(of.premium.ravel(), mask=(of.outcome != QUOTE).ravel()),
-        "response_seconds": pa.array(of.response_s.ravel()),
+    """What came back, one row per enquiry and insurer in the market."""
+    there = _there(of)
+    columns = _cells(insurers, of, there) | {
+        "outcome": _named(of.outcome.ravel()[there], OUTCOMES),
+        "premium": pa.array(of.premium.ravel()[there], mask=(of.outcome != QUOTE).ravel()[there]),
+        "response_seconds": pa.array(of.response_s.ravel()[there]),
     }
     return pa.table(columns, schema=ANSWERS)
 
 
-def true_risks(of: Enquiries) -> pa.Table:
+def renewals(insurers: tuple[str, ...], of: Enquiries, offers: Renewals) -> pa.Table:
+    """What insurers ask of the customers that they have."""
+    columns = {
+        "enquiry_id": pa.array(of.ids[offers.row]),
+        "insurer": _named(offers.insurer, insurers),
+        "last_premium": pa.array(offers.last_premium),
+        "enbp": pa.array(offers.enbp),
+        "renewal": pa.array(offers.renewal),
+    }
+    return pa.table(columns, schema=RENEWALS)
+
+
+def true_risks(contract: Contract, of: Enquiries) -> pa.Table:
     """What is true of who asked."""
+    misstated = of.latent["misstated"]
     columns = {
         "enquiry_id": pa.array(of.ids),
         "sex": _named(of.latent["male"], ("female", "male")),
         "risk": pa.array(of.latent["risk"].astype(np.float32)),
         "hidden_score": pa.array(of.latent["score"].astype(np.float32)),
         "market_weight": pa.array(of.latent["market_weight"].astype(np.float32)),
-    }
+        "misstated": _named(misstated, MISSTATED, missing=misstated == 0),
+    } | {f"true_{name}": _column(contract.field(name), of.latent[f"true_{name}"]) for name in MISSTATED[1:]}
     return pa.table(columns, schema=TRUE_RISKS)
 
 
 def true_answers(insurers: tuple[str, ...], of: Enquiries) -> pa.Table:
-    """Why it came back, one row per enquiry and insurer."""
-    reason = of.reason.ravel()
-    columns = _cells(insurers, of) | {
-        "log_price": pa.array(of.log_price.ravel().astype(np.float32)),
+    """Why it came back, one row per enquiry and insurer in the market."""
+    there = _there(of)
+    reason = of.reason.ravel()[there]
+    columns = _cells(insurers, of, there) | {
+        "log_price": pa.array(of.log_price.ravel()[there].astype(np.float32)),
         "decline_reason": _named(reason, REASONS, missing=reason == 0),
+        "decline_probability": pa.array(of.decline_chance.ravel()[there]),
     }
     return pa.table(columns, schema=TRUE_ANSWERS)
+
+
+def shifts(of: Timeline) -> pa.Table:
+    """What each insurer's log price is moved by in each week."""
+    weeks = len(next(iter(of.shifts.values())))
+    return pa.table(
+        {
+            "week": pa.array(np.tile(np.arange(weeks, dtype=np.int32), len(of.ids))),
+            "insurer": _named(np.repeat(np.arange(len(of.ids), dtype=np.int32), weeks), of.ids),
+            "log_shift": pa.array(np.concatenate([of.shifts[name] for name in of.ids])),
+        }
+    )
 
 
 def vehicles(contract: Contract) -> pa.Table:
@@ -120,9 +166,15 @@ def sectors(contract: Contract) -> pa.Table:
     return pa.table({"sector": pa.array(names)} | known)
 
 
-def _cells(insurers: tuple[str, ...], of: Enquiries) -> dict[str, Any]:
-    who = np.tile(np.arange(len(insurers), dtype=np.int32), len(of.ids))
-    return {"enquiry_id": pa.array(np.repeat(of.ids, len(insurers))), "insurer": _named(who, insurers)}
+def _there(of: Enquiries) -> Any:
+    """Which cells are rows: all, unless some insurer was not in the market."""
+    absent = (of.outcome == ABSENT).ravel()
+    return np.flatnonzero(~absent) if absent.any() else slice(None)
+
+
+def _cells(insurers: tuple[str, ...], of: Enquiries, there: Any) -> dict[str, Any]:
+    who = np.tile(np.arange(len(insurers), dtype=np.int32), len(of.ids))[there]
+    return {"enquiry_id": pa.array(np.repeat(of.ids, len(insurers))[there]), "insurer": _named(who, insurers)}
 
 
 def _named(codes: Column, names: tuple[str, ...], missing: Column | None = None) -> Any:

@@ -3,45 +3,55 @@
 Two folders are written: the market, and apart from it the truth, which only checks may read. The truth never lies below the market.
 """
 
+import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.contract import Contract
 from kit.files import sha256_of, sync_folder, write_atomic
 from kit.stage import BadInput, Progress
-from market import archetypes, calibrate, enquiries, insurers, schema
-from market.enquiries import Enquiries, Plan
-from market.insurers import Market
+from market import insurers, presets, schema
+from market.drift import Timeline, timeline
+from market.enquiries import Plan
+from market.fill import UNFINISHED, Job, fill
+from market.presets import PRESETS
 from market.randomness import BLOCK
 
 MANIFEST: Final = "manifest.json"
 PROJECT: Final = "market"
-GENERATOR: Final = 1
+GENERATOR: Final = 3
 """Raised whenever the same arguments would give other bytes."""
 FEWEST_INSURERS, MOST_INSURERS = 30, 160
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A market to be generated."""
+    """A market to be generated: all of its enquiries, or those first <= id < last."""
 
     plan: Plan
     insurers: int
     market_seed: int
+    preset: str = "standard"
+    van: bool = False
+    first: int = 0
+    last: int | None = None
 
-    def parameters(self) -> dict[str, int]:
+    @property
+    def end(self) -> int:
+        """The id after the last."""
+        return self.plan.enquiries if self.last is None else self.last
+
+    def parameters(self) -> dict[str, int | str | bool]:
         """What the manifest says it was made from."""
         return {
             "enquiries": self.plan.enquiries,
@@ -49,33 +59,59 @@ class Wanted:
             "seed": self.plan.seed,
             "market_seed": self.market_seed,
             "weeks": self.plan.weeks,
+            "scenario": self.plan.scenario.name,
+            "preset": self.preset,
+            "van": self.van,
+            "from": self.first,
+            "to": self.end,
             "generator": GENERATOR,
         }
 
 
-def generate(contract: Contract, wanted: Wanted, out: Path, truth: Path, chunk: int, progress: Progress) -> bool:
-    """Write both folders; False when both were there already, made from the same. Raises BadInput before any work."""
+@dataclass(frozen=True, slots=True)
+class How:
+    """What changes no byte."""
+
+    chunk: int = BLOCK
+    workers: int = 1
+
+
+def generate(contract: Contract, wanted: Wanted, out: Path, truth: Path, how: How, progress: Progress) -> bool:
+    """Write both folders; False when both were there already, made from the same. Raises BadInput before any work.
+
+    Work that is cut off leaves hidden folders beside, with the parts that were finished; the same arguments go on from them.
+    """
     out, truth = out.resolve(), truth.resolve()
     _apart(out, truth)
     missing = [folder for folder in (truth, out) if not is_there(folder, contract, wanted)]
     if not missing:
         return False
-    with progress.task("market: insurers", 1) as task:
-        market = defined(contract, wanted)
-        task.advance()
     with ExitStack() as stack:
+        key = hashlib.sha256(f"{wanted.parameters()} {contract.fingerprint}".encode()).hexdigest()[:12]
+        beside = {folder: stack.enter_context(_beside(folder, key)) for folder in (truth, out)}
+        with progress.task("market: insurers", 1) as task:
+            of = defined(contract, wanted)
+            task.advance()
+        job = Job(wanted.plan, wanted.first, wanted.end, beside[out], beside[truth], how.chunk)
+        with progress.task("market: enquiries", job.enquiries) as task:
+            fill(contract, of, job, how.workers, task)
+        _complete(contract, wanted, of, beside[out], beside[truth])
+        beside[truth].chmod(0o700)  # for nobody else's eyes
         # The market is renamed last: where it stands, its truth stands.
-        beside = {folder: stack.enter_context(_beside(folder)) for folder in (truth, out)}
-        _fill(contract, wanted, market, beside[out], beside[truth], chunk, progress)
-        for folder in missing:
-            _publish(beside[folder], folder)
+        for folder in (truth, out):
+            if folder in missing:
+                _publish(beside[folder], folder)
+            else:
+                shutil.rmtree(beside[folder])
     return True
 
 
-def defined(contract: Contract, wanted: Wanted) -> Market:
-    """The insurers of a market seed, read back from their definitions as written, so that these are all that prices."""
-    drawn = archetypes.make(contract, wanted.market_seed, wanted.insurers)
-    return insurers.from_json(contract, insurers.to_json(contract, calibrate.recentred(contract, drawn)))
+def defined(contract: Contract, wanted: Wanted) -> Timeline:
+    """The insurers of a market seed over time, read back from their definitions as written, so that these are all that prices."""
+    preset = PRESETS[wanted.preset]
+    made = presets.drawn(contract, preset, wanted.market_seed, wanted.insurers, van=wanted.van)
+    read = insurers.from_json(contract, insurers.to_json(contract, made))
+    return timeline(contract, read, wanted.plan.scenario, wanted.plan.weeks, preset.spread)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -124,24 +160,42 @@ def _apart(out: Path, truth: Path) -> None:
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A new folder on the same file system as `folder`, gone afterwards unless it was renamed."""
+def _beside(folder: Path, key: str) -> Iterator[Path]:
+    """The hidden folder that `folder` is made in, which is ours alone meanwhile. It stays when work is cut off: the same key goes on in it.
+
+    Raises BadInput when another process is at it.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    path = folder.with_name(f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
-    path.mkdir()
-    try:
+    path = folder.with_name(f".{folder.name}.{key}.partial")
+    _sweep(folder, path)
+    path.mkdir(exist_ok=True)
+    with _locked(path) as ours:
+        if not ours:
+            raise BadInput(f"{folder}: another process is making it at this moment")
         yield path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Whether we alone hold the folder; the kernel lets go of it when the process ends, however it ends."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process left beside; its number is in the name."""
-    ours = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)\.[0-9a-f]{{8}}\.partial")
+def _sweep(folder: Path, ours: Path) -> None:
+    """Remove what was begun for this folder from other arguments, unless somebody is at it."""
+    named = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{12}}\.partial")
     for path in folder.parent.iterdir():
-        if (match := ours.fullmatch(path.name)) and not Path(f"/proc/{match[1]}").exists():
-            shutil.rmtree(path, ignore_errors=True)
+        if named.fullmatch(path.name) and path != ours:
+            with _locked(path) as free:
+                if free:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _publish(finished: Path, folder: Path) -> None:
@@ -152,63 +206,40 @@ def _publish(finished: Path, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-class _Tables:
-    """Tables that are cut into files of `PART` enquiries and row groups of a block, however many rows come at once."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open: dict[str, pq.ParquetWriter] = {}
-        self._part = -1
-
-    def write(self, tables: Mapping[str, pa.Table], first: int) -> None:
-        """Append the tables of one block, whose first enquiry is `first`."""
-        if first // schema.PART != self._part:
-            self.close()
-            self._part = first // schema.PART
-        for name, table in tables.items():
-            if name not in self._open:
-                path = self._folder / name / f"part-{self._part:05d}.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._open[name] = pq.ParquetWriter(path, table.schema, compression="zstd")
-            self._open[name].write_table(table, row_group_size=max(table.num_rows, 1))
-
-    def close(self) -> None:
-        """Finish the files of this part."""
-        for writer in self._open.values():
-            writer.close()
-        self._open.clear()
-
-
-def _fill(
-    contract: Contract, wanted: Wanted, market: Market, out: Path, truth: Path, chunk: int, progress: Progress
-) -> None:
-    quotes = 0
-    plan, ids = wanted.plan, market.ids
-    seen, hidden = _Tables(out), _Tables(truth)
-    try:
-        with progress.task("market: enquiries", plan.enquiries) as task:
-            for part in _blocks(contract, market, plan, chunk):
-                seen.write({"risks": schema.risks(contract, part), "answers": schema.answers(ids, part)}, part.first)
-                hidden.write({"risks": schema.true_risks(part), "answers": schema.true_answers(ids, part)}, part.first)
-                quotes += int(np.count_nonzero(~np.isnan(part.premium)))
-                task.advance(len(part.ids))
-    finally:
-        seen.close()
-        hidden.close()
+def _complete(contract: Contract, wanted: Wanted, of: Timeline, out: Path, truth: Path) -> None:
+    """Everything but the enquiries, and the manifests."""
+    for left in (p for folder in (out, truth) for p in folder.glob(f"*/*{UNFINISHED}")):
+        left.unlink()
     pq.write_table(schema.vehicles(contract), out / "vehicles.parquet", compression="zstd")
     pq.write_table(schema.sectors(contract), out / "areas.parquet", compression="zstd")
-    write_atomic(out / "insurers.json", (json.dumps({"insurers": list(ids)}, indent=1) + "\n").encode())
-    write_atomic(truth / "insurers.json", insurers.to_json(contract, market).encode())
-    counts = {"risks": plan.enquiries, "answers": plan.enquiries * len(ids), "quotes": quotes}
+    write_atomic(out / "insurers.json", _json({"insurers": list(of.ids)}))
+    for era in of.eras:
+        name = f"insurers-week-{era.first_week:03d}.json" if era.first_week else "insurers.json"
+        write_atomic(truth / name, insurers.to_json(contract, era.market).encode())
+    write_atomic(truth / "events.json", _json({"events": [asdict(e) for e in of.events]}))
+    pq.write_table(schema.shifts(of), truth / "shifts.parquet", compression="zstd")
+    counts = _counts(out)
     for folder in (truth, out):
         _finish(folder, contract, wanted, counts)
 
 
-def _blocks(contract: Contract, market: Market, plan: Plan, chunk: int) -> Iterator[Enquiries]:
-    """Blocks of all enquiries in order, `chunk` enquiries (rounded up to whole blocks) computed at a time."""
-    step = -(-chunk // BLOCK) * BLOCK
-    for first in range(0, plan.enquiries, step):
-        yield from list(enquiries.between(contract, market, plan, first, min(first + step, plan.enquiries)))
+def _counts(out: Path) -> dict[str, int]:
+    """Rows of the market's tables, and how many answers are quotes: what the files' own footers say."""
+    counts = {
+        name: sum(pq.read_metadata(p).num_rows for p in _files(out, name)) for name in ("risks", "answers", "renewals")
+    }
+    place = schema.ANSWERS.get_field_index("premium")
+    footers = [pq.read_metadata(path) for path in _files(out, "answers")]
+    groups: list[Any] = [f.row_group(n).column(place) for f in footers for n in range(f.num_row_groups)]
+    return counts | {"quotes": counts["answers"] - sum(g.statistics.null_count for g in groups)}
+
+
+def _files(folder: Path, table: str) -> list[Path]:
+    return sorted((folder / table).glob("*.parquet"))
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def _finish(folder: Path, contract: Contract, wanted: Wanted, counts: Mapping[str, int]) -> None:
@@ -217,9 +248,9 @@ def _finish(folder: Path, contract: Contract, wanted: Wanted, counts: Mapping[st
         "project": PROJECT,
         "contract": contract.fingerprint,
         "parameters": wanted.parameters(),
-        "begins": enquiries.BEGINS.isoformat(),
+        "begins": wanted.plan.scenario.begins.isoformat(),
         "ends": wanted.plan.ends.isoformat(),
         "counts": dict(counts),
         "files": {p.relative_to(folder).as_posix(): sha256_of(p) for p in files},
     }
-    write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_atomic(folder / MANIFEST, _json(manifest))
