@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from verdict import PERCENTILES, Figures, Verdict
+from settings import PERCENTILES
+from verdict import Figures, Verdict
 
 
 def text(verdict: Verdict, *, checksum: str) -> str:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
-from settings import Limits
+from settings import PERCENTILES, Limits
 
-PERCENTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 LATE_S: Final = 0.010
 
 

@@ -23,7 +23,7 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 CARS: dict[str, Any] = {
     "vehicle_id": ["v-00001", "v-00002"],
     "make": pa.array(["mk-03", None]).dictionary_encode(),
-    "model": pa.array(["md-010", "md-999"]).dictionary_encode(),
+    "model": pa.array(["md-010", "md-299"]).dictionary_encode(),
     "fuel": pa.array(["diesel", "electric"]).dictionary_encode(),
     "vehicle_group": pa.array([21, None], pa.int32()),
     "vehicle_age": pa.array([4, 0], pa.int32()),
@@ -54,7 +54,7 @@ def fill(folder: Path, server: Server, *more: str) -> int:
 
 
 async def test_what_is_written_is_read(folder: Path, server: Server, contract: Contract, opened: Open) -> None:
-    """Numbers, codes, blanks and unseen codes arrive in the packed row's terms."""
+    """Numbers, codes and blanks arrive in the packed row's terms."""
     wanted = [("vehicle", "v-00001"), ("vehicle", "v-00002"), ("area", "R07-0012")]
 
     code = fill(folder, server)
@@ -68,7 +68,7 @@ async def test_what_is_written_is_read(folder: Path, server: Server, contract: C
     np.testing.assert_array_equal([21, 4, 7_500], car.numeric)
     np.testing.assert_array_equal([nan, 0, 31_000], other.numeric)
     np.testing.assert_array_equal([make["mk-03"], model["md-010"], fuel["diesel"]], car.categorical)
-    np.testing.assert_array_equal([-1, model.get("md-999", -1), fuel["electric"]], other.categorical)
+    np.testing.assert_array_equal([-1, model["md-299"], fuel["electric"]], other.categorical)
     np.testing.assert_array_equal([0.5, 0.25, 0.75], area.numeric)
 
 
@@ -95,13 +95,34 @@ def test_keys_expire_after_their_content(contract: Contract) -> None:
     assert len(lives) > 500
 
 
+def many(table: dict[str, Any], **columns: list[Any]) -> dict[str, Any]:
+    """The columns, each with an id of its own, beside the table's first row."""
+    (rows,) = {len(column) for column in columns.values()}
+    ids = {"vehicle_id": [f"v-{i:05d}" for i in range(rows)]}
+    return {name: [column[0]] * rows for name, column in table.items()} | ids | columns
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
         ("vehicles.parquet", lambda t: {**{k: v for k, v in t.items() if k != "fuel"}, "fuell": t["fuel"]}, "no column 'fuel'.*'fuell'"),
         ("vehicles.parquet", lambda t: t | {"vehicle_id": ["v-00001", "AB12 CDE"]}, r"row 1: vehicle_id must look like"),
-        ("vehicles.parquet", lambda t: t | {"vehicle_id": ["v-00001", "v-00001"]}, "vehicle_id must be unique"),
+        ("vehicles.parquet", lambda t: t | {"vehicle_id": ["v-00001", "v-00001"]}, "row 1: vehicle_id must be unique"),
         ("areas.parquet", lambda t: t | {"sector": [None]}, "row 0: sector must look like"),
+        ("areas.parquet", lambda t: {name: column[:0] for name, column in t.items()}, "no rows"),
+        ("areas.parquet", lambda t: t | {"urbanity": ["high"]}, "column 'urbanity' must be a number, not string"),
+        ("areas.parquet", lambda t: t | {"urbanity": [[0.5]]}, "column 'urbanity' must be a number, not list"),
+        ("areas.parquet", lambda t: t | {"urbanity": [float("nan")]}, "row 0: urbanity must be a number from 0 to 1 share"),
+        ("areas.parquet", lambda t: t | {"urbanity": [float("inf")]}, "row 0: urbanity must be a number from 0 to 1"),
+        ("areas.parquet", lambda t: t | {"urbanity": [-0.01]}, "row 0: urbanity must be a number from 0 to 1"),
+        ("areas.parquet", lambda t: t | {"region": [7]}, "column 'region' must be text, not int64"),
+        ("areas.parquet", lambda t: t | {"region": ["R99"]}, r"row 0: region must be one of the contract's 19 values \(R01, R02"),
+        ("vehicles.parquet", lambda t: t | {"vehicle_group": [51, 0]}, "rows 0, 1: vehicle_group must be a whole number from 1 to 50"),
+        ("vehicles.parquet", lambda t: t | {"vehicle_group": [1.5, None]}, "row 0: vehicle_group must be a whole number"),
+        ("vehicles.parquet", lambda t: t | {"vehicle_age": [True, False]}, "column 'vehicle_age' must be a whole number, not bool"),
+        ("vehicles.parquet", lambda t: t | {"make": ["mk-03", "mk-3"]}, "row 1: make must be one of the contract's 20 values"),
+        ("vehicles.parquet", lambda t: t | {"make": [b"mk-03", None]}, "column 'make' must be text, not binary"),
+        ("vehicles.parquet", lambda t: many(t, vehicle_value=[99.0] * 9), "rows 0, 1, 2 and 6 more: vehicle_value must be a number from 100"),
     ],
 )  # fmt: skip
 def test_a_bad_table_is_refused_whole(
@@ -122,13 +143,15 @@ def test_a_bad_table_is_refused_whole(
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
+        ([1], "manifest.json: not a manifest"),
+        ({"files": [1]}, "manifest.json: not a manifest"),
         ({"contract": "f" * 64}, "made for contract ffffffffffff"),
         ({}, "made for contract None"),
         (None, "market generate"),
     ],
 )
 def test_a_folder_of_another_contract_is_refused(
-    folder: Path, server: Server, capsys: pytest.CaptureFixture[str], manifest: dict[str, str] | None, message: str
+    folder: Path, server: Server, capsys: pytest.CaptureFixture[str], manifest: object, message: str
 ) -> None:
     """Without the right fingerprint in its manifest, a folder is not read."""
     (folder / "manifest.json").unlink()

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import structlog
 
-from feature_store.breaker import State
+from feature_store.breaker import Breaker, State
 from feature_store.cache import Limits
 from feature_store.codec import Flaw, Value, encode
 from feature_store.keys import key
@@ -28,13 +29,13 @@ class FakeStore:
     held: dict[str, bytes] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
     opens: asyncio.Event = field(default_factory=asyncio.Event)
-    down: bool = False
+    down: str = ""
 
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         self.asked.append(list(keys))
         await self.opens.wait()
         if self.down:
-            raise StoreDown("ConnectionError")
+            raise StoreDown(self.down)
         return [self.held.get(k) for k in keys]
 
     async def close(self) -> None:
@@ -226,14 +227,95 @@ async def test_orphans_are_bounded(bench: Bench) -> None:
     assert (2, 2) == (len(bench.store.asked), bench.reader.orphans)
 
 
+async def test_what_is_being_fetched_is_not_fetched_again(bench: Bench) -> None:
+    """Fifty reads of one car at once are one call; who wants an area too asks for the area only; each gets its own values."""
+    car, area = bench.hold(CAR), bench.hold(AREA, age_s=60.0)
+    bench.store.opens.clear()
+
+    reads = [asyncio.create_task(bench.reader.read([CAR], timeout=5.0)) for _ in range(50)]
+    both = asyncio.create_task(bench.reader.read([AREA, CAR], timeout=5.0))
+    await until(lambda: len(bench.store.asked) == 2)
+    bench.store.opens.set()
+    answers = await asyncio.gather(*reads)
+    mixed = await both
+
+    assert [[bench.key(CAR)], [bench.key(AREA)]] == bench.store.asked
+    assert {Outcome.HIT} == {answer[CAR].outcome for answer in answers}
+    assert (0.0, 60.0) == (mixed[CAR].age_s, mixed[AREA].age_s)
+    np.testing.assert_array_equal(car.numeric, mixed[CAR].numeric)
+    np.testing.assert_array_equal(area.numeric, mixed[AREA].numeric)
+
+
+async def test_a_call_has_no_orphanage_while_one_waits(bench: Bench) -> None:
+    """The first to give up leaves the call to the other, who gets the answer; the last to give up makes it an orphan."""
+    bench.hold(CAR)
+    bench.store.opens.clear()
+    patient = asyncio.create_task(bench.outcomes(CAR, timeout=5.0))
+    await until(lambda: len(bench.store.asked) == 1)
+
+    hurried = await bench.outcomes(CAR, timeout=0.01)
+    orphans = [bench.reader.orphans]
+    patient.cancel()
+    await asyncio.gather(patient, return_exceptions=True)
+    orphans.append(bench.reader.orphans)
+    joined = asyncio.create_task(bench.outcomes(CAR, timeout=5.0))
+    await asyncio.sleep(0)
+    bench.store.opens.set()
+
+    assert ([Outcome.UNAVAILABLE], [0, 1]) == (hurried, orphans)
+    assert [Outcome.HIT] == await joined
+    assert 1 == len(bench.store.asked)
+
+
+async def test_a_joined_call_that_fails_is_one_failure(bench: Bench) -> None:
+    """Everybody who waits hears of it, and the breaker counts the call and not the reads."""
+    bench.store.down = "TimeoutError"
+
+    outcomes = await asyncio.gather(*(bench.outcomes(CAR) for _ in range(10)))
+
+    assert [[Outcome.UNAVAILABLE]] * 10 == outcomes
+    assert (1, State.CLOSED) == (len(bench.store.asked), bench.reader.state)
+
+
+async def test_nobody_waits_for_the_calls_of_a_store_that_is_down(bench: Bench) -> None:
+    """With the breaker open a call that is still out is not joined."""
+    bench.store.opens.clear()
+    slow = asyncio.create_task(bench.outcomes(CAR, timeout=5.0))
+    await until(lambda: len(bench.store.asked) == 1)
+    bench.reader._breaker = Breaker(state=State.OPEN, open_until=10.0)
+
+    outcomes = await asyncio.wait_for(bench.outcomes(CAR, timeout=60.0), 5.0)
+    bench.store.opens.set()
+    await slow
+
+    assert [Outcome.UNAVAILABLE] == outcomes
+
+
+async def test_what_changes_is_logged_once(bench: Bench) -> None:
+    """A line for the first failure, for the breaker, for another kind of failure, for the recovery; none for what stays."""
+    with structlog.testing.capture_logs() as lines:
+        for down in ("ConnectionError", "ConnectionError", "ConnectionError", "ConnectionError", "TimeoutError", ""):
+            bench.store.down = down
+            await bench.outcomes(CAR)
+            bench.monotonic.now += 1.0
+
+    assert [
+        ("warning", "ConnectionError", "closed"),
+        ("warning", "ConnectionError", "open"),
+        ("warning", "TimeoutError", "open"),
+        ("info", None, "closed"),
+    ] == [(line["log_level"], line["fault"], line["state"]) for line in lines]
+    assert {"feature_store"} == {line["event"] for line in lines}
+
+
 async def test_a_store_that_is_down_is_left_alone(bench: Bench) -> None:
     """Three failures, then no call for a second, then one probe; its success brings everything back."""
     bench.hold(CAR)
-    bench.store.down = True
+    bench.store.down = "ConnectionError"
 
     down = [(await bench.outcomes(CAR))[0] for _ in range(5)]
     calls, fault = len(bench.store.asked), bench.reader.fault
-    bench.store.down = False
+    bench.store.down = ""
     bench.monotonic.now += 1.0
     back = await bench.outcomes(CAR)
 

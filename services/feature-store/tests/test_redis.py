@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pytest
 from conftest import Open, Server
 
 from feature_store.cache import Limits
@@ -153,20 +154,47 @@ async def test_a_wrong_password_is_an_outcome(server: Server, opened: Open) -> N
         assert (Outcome.UNAVAILABLE, "AuthenticationError") == (answer[CARS[0]].outcome, reader.fault)
 
 
-async def test_a_server_of_another_kind_is_an_outcome(opened: Open) -> None:
-    """Rubbish on the wire is a fault of the store, not an exception."""
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "InvalidResponse"),
+        (b"*1\r\n$-1\r\n", "BadReply"),
+        (b"*3\r\n$-1\r\n$-1\r\n$-1\r\n", "BadReply"),
+        (b"*-1\r\n", "BadReply"),
+        (b":5\r\n", "BadReply"),
+        (b"$-1\r\n", "BadReply"),
+        (b"$2\r\nab\r\n", "BadReply"),
+        (b"+OK\r\n", "BadReply"),
+        (b"*2\r\n:1\r\n$-1\r\n", "BadReply"),
+        (b"*2\r\n*0\r\n$-1\r\n", "BadReply"),
+        (b"*2\r\n-WRONG no\r\n$-1\r\n", "BadReply"),
+        (b"-WRONG no\r\n", "ResponseError"),
+    ],
+)
+async def test_a_server_of_another_kind_is_an_outcome(opened: Open, reply: bytes, fault: str) -> None:
+    """Rubbish on the wire, or a reply to another question, is a fault of the store and not an exception."""
 
     async def rubbish(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.write(reply)
         await writer.drain()
         writer.close()
 
     async with await asyncio.start_server(rubbish, "127.0.0.1", 0) as other:
         host, port = other.sockets[0].getsockname()
         async with opened(f"redis://{host}:{port}") as reader:
-            answer = await reader.read(CARS[:1], timeout=1.0)
+            answer = await reader.read(CARS[:2], timeout=1.0)
 
-    assert Outcome.UNAVAILABLE == answer[CARS[0]].outcome
+    assert [(Outcome.UNAVAILABLE, fault)] * 2 == [(answer[car].outcome, reader.fault) for car in CARS[:2]]
+
+
+async def test_a_burst_is_answered_with_values(server: Server, contract: Contract, opened: Open) -> None:
+    """As many requests at once as a gateway lets in, each for a car of its own, all get it."""
+    fill(server, contract, CARS[:128])
+
+    async with opened(server.url, bounds=Bounds(connect_s=10.0, read_s=10.0)) as reader:
+        answers = await asyncio.gather(*(reader.read([car], timeout=10.0) for car in CARS[:128]))
+
+    assert [float(i) for i in range(128)] == [e.numeric[0] for answer in answers for e in answer.values()]
 
 
 async def test_every_answer_is_the_right_cars(server: Server, contract: Contract, opened: Open) -> None:

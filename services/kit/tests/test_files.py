@@ -1,10 +1,6 @@
-import json
 from pathlib import Path
 
-import pytest
-import structlog
-
-from kit import logs, series
+from kit import series
 from kit.files import create_atomic, write_atomic
 
 
@@ -24,29 +20,6 @@ def test_a_file_that_is_there_is_not_created_again(tmp_path: Path) -> None:
 
     assert [True, False] == [create_atomic(path, b"first"), create_atomic(path, b"second")]
     assert (b"first", [path]) == (path.read_bytes(), list(tmp_path.iterdir()))
-
-
-def test_a_log_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
-    """Events have fields, the service's name among them."""
-    logs.configure("gateway", "INFO")
-    logs.get().debug("unseen")
-    logs.get().warning("model_slow", model="premium-regressor", waited_s=0.2)
-    structlog.reset_defaults()
-
-    line = json.loads(capsys.readouterr().err)
-
-    assert ("model_slow", "gateway", "warning", 0.2) == (
-        line["event"],
-        line["service"],
-        line["level"],
-        line["waited_s"],
-    )
-
-
-def test_an_unknown_level_is_refused() -> None:
-    """The message lists the levels."""
-    with pytest.raises(ValueError, match="DEBUG, INFO, WARNING or ERROR"):
-        logs.configure("gateway", "LOUD")
 
 
 def test_every_series_carries_our_prefix_and_its_unit() -> None:

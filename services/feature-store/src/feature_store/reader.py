@@ -9,6 +9,8 @@
 A read that is late is **not cancelled**. Cancelling closes the connection, so a slow moment of Redis would become a storm of new
 connections exactly then. The call goes on in the background as an *orphan*, its answer fills the cache, and the number of orphans is
 bounded (`Bounds`): with too many of them out nobody asks.
+
+Nothing is asked for twice at once: a read of what is being fetched waits for that call, as long as its own timeout lets it.
 """
 
 import asyncio
@@ -17,7 +19,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -27,11 +30,15 @@ from feature_store.codec import Categorical, Flaw, Numeric, Value, decode
 from feature_store.keys import key
 from feature_store.layout import Layout
 from feature_store.store import Bounds, RedisStore, Store, StoreDown
+from kit import logs
 from kit.contract import Contract, Entity as Limit
 from kit.rows import UNKNOWN_CODE
 
+ABANDONED: Final = "Abandoned"  # the fault of a call that `close` ended
+
 Clock = Callable[[], float]
 _Found = dict[Pair, Value | None]
+_Call = asyncio.Task[_Found]
 
 
 class Outcome(StrEnum):
@@ -92,8 +99,10 @@ class FeatureReader:
         self._clock, self._monotonic = clock, monotonic
         self._breaker = breaker or Breaker()
         self._recent = Recent(limits or Limits())
-        self._calls: set[asyncio.Task[_Found | None]] = set()
-        self._orphans: set[asyncio.Task[_Found | None]] = set()
+        self._calls: set[_Call] = set()
+        self._orphans: set[_Call] = set()
+        self._fetching: dict[Pair, _Call] = {}
+        self._waiting: Counter[_Call] = Counter()  # how many reads wait for the call
         self.fault: str | None = None  # the kind of the store's last failure, None since it answered; for a log line
         self.flaws: Counter[Flaw] = Counter()  # bytes that were read and were no value; for a counter
 
@@ -104,7 +113,7 @@ class FeatureReader:
 
     @property
     def orphans(self) -> int:
-        """Calls that are still out although nobody waits for them: for a gauge."""
+        """Calls that are still out although everybody who waited has given up: for a gauge."""
         return len(self._orphans)
 
     def layout(self, entity: str) -> Layout:
@@ -119,12 +128,12 @@ class FeatureReader:
         at = self._monotonic()
         cached = {pair: known[0] for pair in wanted if (known := self._recent.get(pair, now=at)) is not None}
         lacking = [pair for pair in dict.fromkeys(wanted) if pair not in cached]
-        fresh = await self._ask(lacking, timeout) if lacking else {}
+        fresh = await self._ask(lacking, timeout) if lacking and timeout > 0 else {}
         now = self._clock()
         answer = {pair: self._kinds[pair[0]].judge(value, Outcome.CACHED, now) for pair, value in cached.items()}
         for pair in lacking:
             kind = self._kinds[pair[0]]
-            answer[pair] = kind.unavailable if fresh is None else kind.judge(fresh[pair], Outcome.HIT, now)
+            answer[pair] = kind.judge(fresh[pair], Outcome.HIT, now) if pair in fresh else kind.unavailable
         return answer
 
     async def close(self) -> None:
@@ -134,40 +143,64 @@ class FeatureReader:
         await asyncio.gather(*self._calls, return_exceptions=True)
         await self._store.close()
 
-    async def _ask(self, pairs: list[Pair], timeout: float) -> _Found | None:
-        """What the store says of each pair, or None when it does not say so in time."""
-        keyed = [(pair, key(self._print, self._kinds[pair[0]].layout.entity, pair[1])) for pair in pairs]
-        if timeout <= 0 or not self._may_call():
-            return None
-        self._breaker = self._breaker.called()
-        call = asyncio.create_task(self._fetch(keyed, was_probe=self._breaker.state is State.PROBING))
-        self._calls.add(call)
-        call.add_done_callback(self._ended)
+    async def _ask(self, pairs: list[Pair], timeout: float) -> _Found:
+        """What the store says of each pair; a pair of which it does not say anything in time is absent."""
+        calls = {pair: call for pair in pairs if (call := self._joinable(pair)) is not None}
+        new = [pair for pair in pairs if pair not in calls]
+        keyed = [(pair, key(self._print, self._kinds[pair[0]].layout.entity, pair[1])) for pair in new]
+        if keyed and self._may_call():
+            calls |= dict.fromkeys(new, self._call(keyed))
+        asked = set(calls.values())
+        if not asked:
+            return {}
+        self._waiting.update(asked)
         try:
-            await asyncio.wait({call}, timeout=timeout)
+            await asyncio.wait(asked, timeout=timeout)
         finally:  # also when whoever asked was cancelled
-            if not call.done():
-                self._orphans.add(call)
-        return call.result() if call.done() else None
+            for call in asked:
+                self._leave(call)
+        answered = {call: call.result() for call in asked if call.done() and not call.cancelled()}
+        return {pair: answered[call][pair] for pair, call in calls.items() if pair in answered.get(call, {})}
+
+    def _joinable(self, pair: Pair) -> _Call | None:
+        """The call that is already out for the pair. With the breaker open there is none: nobody is to wait for a store that is down."""
+        return self._fetching.get(pair) if self._breaker.state is State.CLOSED else None
 
     def _may_call(self) -> bool:
         has_room = len(self._orphans) < self._bounds.orphans and len(self._calls) < self._bounds.calls
         return has_room and self._breaker.allows(now=self._monotonic())
 
-    async def _fetch(self, keyed: list[tuple[Pair, str]], *, was_probe: bool) -> _Found | None:
-        """One MGET, whatever becomes of whoever asked: fills the cache and tells the breaker."""
-        answered = False
+    def _call(self, keyed: list[tuple[Pair, str]]) -> _Call:
+        """Send a call out, where reads of the same pairs find it until it ends."""
+        self._breaker = self._breaker.called()
+        call = asyncio.create_task(self._fetch(keyed, was_probe=self._breaker.state is State.PROBING))
+        self._calls.add(call)
+        pairs = [pair for pair, _ in keyed]
+        self._fetching |= dict.fromkeys(pairs, call)
+        call.add_done_callback(partial(self._ended, pairs))
+        return call
+
+    def _leave(self, call: _Call) -> None:
+        """One read waits no longer; a call that the last one leaves is an orphan, and stays one."""
+        self._waiting[call] -= 1
+        if self._waiting[call] > 0:
+            return
+        del self._waiting[call]
+        if not call.done():
+            self._orphans.add(call)
+
+    async def _fetch(self, keyed: list[tuple[Pair, str]], *, was_probe: bool) -> _Found:
+        """One MGET, whatever becomes of whoever asked: fills the cache and tells the breaker. Empty when the store did not answer."""
+        fault: str | None = ABANDONED
         try:
             raw = await self._store.mget([stored_at for _, stored_at in keyed])
-            answered, self.fault = True, None
+            fault = None
         except StoreDown as down:
-            self.fault = str(down)
-            return None
+            fault = str(down)
+            return {}
         finally:  # a probe that never reported would keep the breaker shut for ever
             now = self._monotonic()
-            self._breaker = (
-                self._breaker.succeeded() if answered else self._breaker.failed(now=now, was_probe=was_probe)
-            )
+            self._learn(fault, now=now, was_probe=was_probe)
         found = {pair: self._value(pair, data) for (pair, _), data in zip(keyed, raw, strict=True)}
         for pair, value in found.items():
             self._recent.put(pair, value, now=now)
@@ -183,9 +216,25 @@ class FeatureReader:
             return None
         return decoded
 
-    def _ended(self, call: asyncio.Task[_Found | None]) -> None:
+    def _learn(self, fault: str | None, *, now: float, was_probe: bool) -> None:
+        """A call has ended, without a fault or with one of this kind: tell the breaker, and the log what has changed by it."""
+        before = self.fault, self._breaker.state is State.CLOSED
+        self.fault = fault
+        self._breaker = (
+            self._breaker.succeeded() if fault is None else self._breaker.failed(now=now, was_probe=was_probe)
+        )
+        # Open and probing count as one: a probe comes and goes every second.
+        after = self.fault, self._breaker.state is State.CLOSED
+        if before != after and fault != ABANDONED:
+            log = logs.get()
+            (log.info if after == (None, True) else log.warning)("feature_store", fault=fault, state=str(self.state))
+
+    def _ended(self, pairs: list[Pair], call: _Call) -> None:
         self._calls.discard(call)
         self._orphans.discard(call)
+        for pair in pairs:
+            if self._fetching.get(pair) is call:
+                del self._fetching[pair]
 
 
 class _Kind:

@@ -7,12 +7,14 @@ in one way, without a greeting, and a new connection costs one round trip to the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+BAD_REPLY: Final = "BadReply"
 
 
 class StoreDown(Exception):
@@ -34,11 +36,15 @@ class Store(Protocol):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Seconds that a connection attempt and a call may last at most; how many calls, each with a connection of its own, may be
-    out at once, and how many of them without anybody who waits."""
+    out at once, and how many of them without anybody who waits.
+
+    A read makes one call at most, so `calls` must be more than the requests that a gateway lets in at once (its `max_in_flight`,
+    128) and the orphans together: else a burst would be answered without a healthy store's values.
+    """
 
     connect_s: float = 0.1
     read_s: float = 0.5
-    calls: int = 64
+    calls: int = 256
     orphans: int = 8
 
 
@@ -58,11 +64,17 @@ class RedisStore:
         self._redis = Redis(connection_pool=self._pool)
 
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """One MGET. Raises `StoreDown`."""
+        """One MGET. Raises `StoreDown`, also for a reply that is not one string or nothing for each key."""
         try:
             values = await self._redis.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             raise StoreDown(type(error).__name__) from error
+        if (
+            not isinstance(values, list)
+            or len(values) != len(keys)
+            or not all(value is None or isinstance(value, bytes) for value in values)
+        ):
+            raise StoreDown(BAD_REPLY)
         return cast("list[bytes | None]", values)
 
     async def close(self) -> None:
