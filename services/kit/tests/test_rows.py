@@ -50,15 +50,42 @@ def test_an_unseen_code_is_not_known() -> None:
     assert {-1} == set(unseen.tolist())
 
 
-def test_a_group_counts_as_answered_from_half_of_its_fields() -> None:
-    """Two of three use fields are enough, one is not."""
-    use = 1 << [g.name for g in MOTOR.groups].index("use")
-    two = rows.pack(MOTOR, {"annual_mileage": 8000, "overnight": "drive"})
-    one = rows.pack(MOTOR, {"annual_mileage": 8000})
+def key_of(answers: dict[str, object]) -> int:
+    """The key of one row."""
+    numeric, categorical = rows.pack(MOTOR, answers)
+    return int(rows.answered(MOTOR, numeric[None], categorical[None])[0])
 
-    keys = rows.answered(MOTOR, np.stack([two[0], one[0]]), np.stack([two[1], one[1]]))
 
-    assert [use, 0] == keys.tolist()
+def test_each_group_has_a_band_by_how_much_of_it_is_answered() -> None:
+    """Nothing, less than half, half or more, all: of three use fields, so many are known."""
+    use = 2 * [g.name for g in MOTOR.groups].index("use")
+    answers: list[dict[str, object]] = [{"annual_mileage": 8000}, {"overnight": "drive"}, {"class_of_use": "social"}]
+    grown: list[dict[str, object]] = [{}, answers[0], answers[0] | answers[1], answers[0] | answers[1] | answers[2]]
+
+    assert [band << use for band in range(4)] == [key_of(known) for known in grown]
+
+
+def test_all_but_one_answer_is_not_all() -> None:
+    """Whatever is left out of a whole row, unless a request cannot lack it: the interval of a whole row is not for the rest."""
+    whole: dict[str, object] = {f.name: f.values[0] if f.values else f.minimum for f in MOTOR.fields}
+
+    for field in MOTOR.fields:
+        without = {name: value for name, value in whole.items() if name != field.name}
+        assert (key_of(whole) == key_of(without)) == rows.is_always_known(field), field.name
+
+
+def test_what_is_always_known_says_nothing() -> None:
+    """Age, cover and excess alone are the key of no answers: every request has them."""
+    always = [f for f in MOTOR.fields if rows.is_always_known(f)]
+
+    assert {"age", "cover", "voluntary_excess"} == {f.name for f in always}
+    assert 0 == key_of({f.name: f.values[0] if f.values else f.minimum for f in always})
+
+
+def test_the_coarser_key_keeps_whether_half_is_answered() -> None:
+    """Bands 0 and 1 fall together, and so do 2 and 3."""
+    assert [0, 0, 2, 2] == rows.half_answered(np.arange(4)).tolist()
+    assert [0, 8] == rows.half_answered(np.array([0b0101, 0b1101])).tolist()
 
 
 def test_columns_of_different_lengths_are_refused() -> None:

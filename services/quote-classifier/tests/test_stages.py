@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fabricated import write as write_market
 
 from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BAD_INPUT, DONE, REFUSED
-from kit.training import fabricated, params
+from kit.training import params, slices
 from kit.training.project import main
 from kit.training.served import Served
 from quote_classifier.project import PROJECT
@@ -57,7 +58,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Everything that wrangle, train and test wrote."""
     folder = tmp_path_factory.mktemp("quote_classifier")
     found = Places(folder / "market", folder / "wrangled", folder / "trained", folder / "store", folder / "params.toml")
-    fabricated.write(found.market, load(), ENQUIRIES, INSURERS)
+    write_market(found.market, load(), ENQUIRIES, INSURERS)
     found.params.write_text(small())
     steps = (
         ("wrangle", found.market, found.wrangled),
@@ -107,11 +108,26 @@ def test_golden_rows_are_what_the_model_answers(places: Places) -> None:
     np.testing.assert_allclose(expected, served.by_name(by_name), atol=1e-6)
 
 
+def test_golden_rows_are_nobodys(places: Places) -> None:
+    """Those with every answer have only values that were given, and none is a row of the test slice."""
+    lines = [json.loads(line) for line in (places.artefact / "golden.jsonl").read_text().splitlines()]
+    given = slices.read(places.trained / "test.parquet", load(), INSURERS)
+    written = [(*line["numeric"], *line["categorical"]) for line in lines if line["profile"] == "full"]
+    rows = np.hstack([given.numeric, given.categorical])
+
+    assert written
+    assert not set(written) & {tuple(row) for row in rows}
+    for row in written:
+        assert (rows == np.array(row, rows.dtype)).any(axis=0).all()
+
+
 def test_the_report_has_figures_of_every_profile(places: Places) -> None:
     """And of the enquiries that are also sent through a running fleet: the first of the test slice."""
     report = json.loads((places.artefact / "report.json").read_text())
 
-    assert {"full", "no_history", "no_store", "showroom9", "showroom6", "showroom4"} <= set(report["profiles"])
+    assert {"full", "no_history", "no_store", "showroom9", "showroom6", "showroom4", "some_missing"} <= set(
+        report["profiles"]
+    )
     assert {"first_enquiry_id": 360, "last_enquiry_id": 399, "enquiries": 40}.items() <= report[
         "accuracy_sample"
     ].items()
@@ -131,13 +147,14 @@ def test_the_gate_of_the_project_names_figures_that_exist(places: Places) -> Non
 
 
 def test_the_calibration_belongs_to_the_model(places: Places) -> None:
-    """Its tables have a pooled row and name the model that they were fitted to."""
+    """Its tables have a pooled row, and the manifest that pins them also pins the graph and the weights that they were fitted to."""
     tables = json.loads((places.artefact / "calibration.json").read_text())
 
     assert {"probabilities", "likely_insurers"} <= {
         name for name, table in tables.items() if isinstance(table, dict) and "pooled" in table
     }
-    assert 64 == len(tables["model_sha256"])
+    pinned = Store(str(places.store)).manifest(PROJECT.name, 1).files
+    assert {"calibration.json", "saved_model.pb", "variables/variables.index"} <= set(pinned)
     assert 0.8 == tables["level"]
 
 
@@ -155,6 +172,26 @@ def test_scores_are_one_row_per_enquiry_and_insurer(places: Places, tmp_path: Pa
         zip(found["enquiry_id"].to_pylist(), found["insurer"].to_pylist(), strict=True)
     )
     assert all(np.isfinite(found[name].to_numpy()).all() for name in ("probability",))
+
+
+def test_what_is_assumed_for_a_quote_is_assumed_in_a_batch(places: Places, tmp_path: Path) -> None:
+    """A column that is absent, one that is null and one of the contract's assumed values give the same answers."""
+    risks = pq.read_table(places.market / "risks").slice(0, 10).select(["enquiry_id", "age", "region"])
+    fields = [f for f in load().fields if f.assumed is not None]
+    said = {
+        "absent": {},
+        "null": {f.name: pa.nulls(10, pa.float64() if f.is_numeric else pa.string()) for f in fields},
+        "said": {f.name: [f.assumed] * 10 for f in fields},
+    }
+    answers = []
+    for name, more in said.items():
+        table = pa.table({c: risks[c] for c in risks.column_names} | more)
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+        run("score", tmp_path / f"{name}.parquet", tmp_path / name, "--store", str(places.store))
+        answers.append(pq.read_table(tmp_path / name))
+
+    assert answers[2] == answers[0]
+    assert answers[2] == answers[1]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +229,8 @@ def test_bad_input_ends_with_two_and_writes_nothing(
     table = pq.read_table(places.market / "risks")
     wrong = tmp_path / "sex.parquet"
     pq.write_table(table.append_column("sex", pa.array(["f"] * len(table))), wrong)
+    ageless = tmp_path / "ageless.parquet"
+    pq.write_table(table.drop_columns(["age"]), ageless)
     (tmp_path / "loss.toml").write_text(small().replace("quote = 1.0", "quote = 0.0"))
     out = tmp_path / "out"
     cases = {
@@ -200,6 +239,7 @@ def test_bad_input_ends_with_two_and_writes_nothing(
         "is not what `wrangle`": run("train", places.market, out),
         "fit.json is missing": run("test", places.wrangled, out),
         "`quote` is 0": run("train", places.wrangled, out, "--params", str(tmp_path / "loss.toml")),
+        "`age` is required, and not given in 400 of 400 rows": run("score", ageless, out, "--store", str(places.store)),
         "column `sex` may not be used": run("score", wrong, out, "--store", str(places.store)),
         "has versions [1]": run("score", places.market / "risks", out, "--store", str(places.store), "--version", "9"),
         "No such file": run("train", places.wrangled, out, "--params", str(tmp_path / "none.toml")),

@@ -1,11 +1,14 @@
 """How far may a model's answer be off, and what is its probability worth? Tables fitted offline, applied with NumPy only.
 
-Intervals are conformalised quantile regression (Romano, Patterson, Candès 2019): on a slice of time that neither training nor test
-saw, the score of a row is max(low - y, y - high) in log pounds, and the table holds the ceil((n + 1)(1 - alpha))-th smallest one, by
-the groups of questions that were answered (Mondrian: the guarantee then holds inside each), with the pooled table for a key that had
-too few rows. Applying it is one look-up and two additions. Probabilities are rescaled on the logit scale (Platt 1999) the same way.
+Intervals are conformalised quantile regression (Romano, Patterson, Candès 2019), each end for itself: on a slice of time that neither
+training nor test saw, the scores of the low end are low - y and those of the high end y - high in log pounds, and the table holds for
+each end the ceil((n + 1)(1 - tail))-th smallest score, with half of what the level leaves out as tail. It has a row for each key of
+`kit.rows.answered`, how much of each group of questions was answered, and the pooled row for a key that it lacks. Applying it is one
+look-up and two additions. Probabilities are rescaled on the logit scale (Platt 1999) by the same keys.
 
-The guarantee is marginal and needs exchangeability: it must be watched with outcomes.
+The promise is marginal: over the mixture of questions left open that the slice was repeated with, inside each key (Mondrian) and not
+for every set of answers that shares it; over cells of one enquiry, which are not independent; and only as long as enquiries stay like
+those of the slice. It must be watched with outcomes.
 """
 
 import json
@@ -28,7 +31,7 @@ class BadCalibration(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """Two numbers for each key (the answered groups' bit mask), and the pooled pair for any other key."""
+    """Two numbers for each key (of `kit.rows.answered`), and the pooled pair for any other key."""
 
     by_key: Mapping[int, tuple[float, float]]
     pooled: tuple[float, float]

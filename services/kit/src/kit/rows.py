@@ -17,6 +17,7 @@ Numeric = NDArray[np.float32]
 Categorical = NDArray[np.int32]
 
 UNKNOWN_CODE = -1
+UPPER_BITS = 0x2AAAAAAAAAAAAAAA
 
 
 def pack(contract: Contract, values: Mapping[str, Any]) -> tuple[Numeric, Categorical]:
@@ -59,21 +60,41 @@ def codes(field: Field, column: NDArray[Any]) -> Categorical:
     return known[where]
 
 
-def answered(contract: Contract, numeric: Numeric, categorical: Categorical) -> NDArray[np.int64]:
-    """Which groups of questions are answered, int64[B]: bit i is set when at least half of group i's fields are known.
+def is_always_known(field: Field) -> bool:
+    """Whether no request leaves the field open: it is required, or has an assumed value."""
+    return field.required or field.assumed is not None
 
-    Calibration tables are kept by this key: an interval for a driver who said four things is not that of one who said forty.
+
+def answered(contract: Contract, numeric: Numeric, categorical: Categorical) -> NDArray[np.int64]:
+    """How much of each group of questions is answered, int64[B]: bits 2i and 2i + 1 are the band of group i.
+
+    0 nothing, 1 less than half, 2 half or more, 3 all of the group's fields; what is always known does not count. Calibration tables
+    are kept by this key: an interval for a driver who said four things is not that of one who said forty, nor of one who said all
+    but two.
     """
-    in_numeric, in_categorical, half = _membership(contract)
+    in_numeric, in_categorical, least, weight = _bands(contract)
     known = ~np.isnan(numeric) @ in_numeric + (categorical != UNKNOWN_CODE) @ in_categorical
-    key: NDArray[np.int64] = (known >= half) @ (1 << np.arange(len(half)))
+    key: NDArray[np.int64] = (known >= least) @ weight
     return key
 
 
+def half_answered(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The coarser key, int64[B]: of each group's two bits only the upper one, whether at least half of it is answered."""
+    return keys & UPPER_BITS
+
+
 @lru_cache(maxsize=8)
-def _membership(contract: Contract) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Which column belongs to which group: 0/1 [N, G] and [M, G], and half of each group's size."""
+def _bands(
+    contract: Contract,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Each group three times, once for each band above 0: which columns count, 0/1 [N, 3G] and [M, 3G]; how many of them the band
+    needs, [3G]; and what it adds to the key, [3G].
+    """
     groups = [group.name for group in contract.groups]
-    in_numeric = np.array([[f.group == g for g in groups] for f in contract.numeric], np.int64)
-    in_categorical = np.array([[f.group == g for g in groups] for f in contract.categorical], np.int64)
-    return in_numeric, in_categorical, (in_numeric.sum(0) + in_categorical.sum(0)) / 2
+    in_numeric, in_categorical = (
+        np.array([[f.group == g and not is_always_known(f) for g in groups] for f in fields], np.int64)
+        for fields in (contract.numeric, contract.categorical)
+    )
+    size = in_numeric.sum(0) + in_categorical.sum(0)
+    least = np.concatenate([np.ones(len(size)), size / 2, size])
+    return np.tile(in_numeric, 3), np.tile(in_categorical, 3), least, np.tile(4 ** np.arange(len(size)), 3)

@@ -48,6 +48,18 @@ def test_a_key_with_few_rows_has_no_row_of_its_own() -> None:
     assert ROWS >= found["pooled"]["rows"] > found["3"]["rows"] >= 1900
 
 
+def test_a_key_with_few_rows_takes_those_of_like_keys() -> None:
+    """Bands 2 and 3 of a group are both at least half: together they have enough rows, which one alone has not."""
+    quantiles, actual, keys = noisy(np.random.default_rng(1))
+    keys[keys == 7] = 12  # another group
+    keys[:10] = 2  # the same group as key 3, but not all of it
+
+    found = conformal.intervals(quantiles, actual, keys, 0.8, 500)
+
+    assert {"pooled", "2", "3", "12"} == set(found)
+    assert found["3"]["rows"] < found["2"]["rows"] < found["pooled"]["rows"]
+
+
 def test_the_margin_is_the_finite_sample_quantile() -> None:
     """The ceil((n + 1)(1 - tail))-th smallest score."""
     scores = np.arange(1.0, 100.0)

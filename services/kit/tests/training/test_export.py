@@ -168,6 +168,18 @@ def test_the_warm_up_file_covers_every_batch_size(trained: Trained, branch: str,
         assert answer.shape[0] > 0
 
 
+def test_the_warm_up_file_holds_nobodys_row(trained: Trained) -> None:
+    """Every value is one of its column, and no row is one of those that were given."""
+    record = list(tf.data.TFRecordDataset(str(trained.folders[QUOTE] / WARM_UP)).as_numpy_iterator())[-2]
+    inputs = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request.inputs
+    written = np.hstack([tf.make_ndarray(inputs[name]) for name in ("numeric", "categorical")])
+    given = np.hstack([trained.rows.numeric, trained.rows.categorical])
+
+    assert BATCH_SIZES[-1] == len(written)
+    assert not {tuple(row) for row in written} & {tuple(row) for row in given}
+    assert all(np.isin(written[:, i], given[:, i]).all() for i in range(given.shape[1]))
+
+
 def test_tf_serving_can_load_it(trained: Trained, contract: Contract) -> None:
     """A version-1 session with the `serve` tag runs the signature by its tensor names, tables initialised."""
     folder, rows = trained.folders[PREMIUM], trained.rows.take(slice(2))

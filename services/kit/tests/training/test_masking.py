@@ -8,7 +8,7 @@ from tiny import tiny
 
 from kit.contract import Contract
 from kit.stage import BadInput
-from kit.training.masking import Mask, draw, group_masks, profiles
+from kit.training.masking import Mask, draw, group_masks, profiles, some_missing, subsets
 
 
 def names_of(contract: Contract, known: Mask) -> set[str]:
@@ -41,6 +41,51 @@ def test_a_profile_of_a_strange_field_is_refused(contract: Contract) -> None:
         profiles(contract, {"few": ("agee",)})
 
 
+def always(contract: Contract) -> Mask:
+    """What a request cannot lack."""
+    return np.array(
+        [f.name in {"age", "cover", "voluntary_excess"} for f in (*contract.numeric, *contract.categorical)]
+    )
+
+
+def test_nothing_hides_what_a_request_cannot_lack(contract: Contract) -> None:
+    """Neither profiles, nor the subsets of calibration, nor training, nor the report: all else is hidden now and then."""
+    rng = np.random.default_rng(0)
+    ways = [
+        np.array(list(profiles(contract, {"nothing": ()}).values())),
+        draw(contract, replace(tiny().mask, profile=0.0, groups=0.5, single=0.5), 2000, rng),
+        some_missing(contract, 0.5, 2000, rng),
+        *subsets(contract, 2000, rng),
+    ]
+
+    for known in ways:
+        assert (always(contract) == known.all(axis=0)).all()
+
+
+def test_some_missing_hides_the_share_that_is_asked_for(contract: Contract) -> None:
+    """Of every field that can be left open."""
+    known = some_missing(contract, 0.2, 20_000, np.random.default_rng(0))
+
+    np.testing.assert_allclose(known.mean(axis=0)[~always(contract)], 0.8, atol=0.015)
+
+
+def test_calibration_sees_groups_answered_in_part_beside_whole_ones(contract: Contract) -> None:
+    """The three ways of leaving questions open: whole groups, few or many fields, and group by group."""
+    groups, fields, mixed = subsets(contract, 4000, np.random.default_rng(0))
+    driver, vehicle = (
+        np.array([f.group == g for f in (*contract.numeric, *contract.categorical)]) & ~always(contract)
+        for g in ("driver", "vehicle")
+    )
+
+    def in_part(known: Mask, group: Mask) -> Mask:
+        return np.asarray(known[:, group].any(axis=1) & ~known[:, group].all(axis=1))
+
+    assert not in_part(groups, driver).any()
+    assert pytest.approx(0.5, abs=0.03) == fields[:, driver].mean()
+    assert in_part(fields, driver).mean() > 0.7
+    assert (in_part(mixed, driver) & mixed[:, vehicle].all(axis=1)).mean() > 0.05
+
+
 def test_training_hides_in_every_way(contract: Contract) -> None:
     """The shares of whole rows, profiles, groups and single fields are those asked for."""
     params = replace(tiny().mask, profile=0.0, groups=0.3, single=0.2)
@@ -59,7 +104,7 @@ def test_training_hides_in_every_way(contract: Contract) -> None:
         [
             missing[i].sum()
             == sum(
-                group_masks(contract, g[None])[0].sum()
+                (group_masks(contract, g[None])[0] & ~always(contract)).sum()
                 for g, k in zip(np.eye(6, dtype=bool), by_group[i], strict=True)
                 if not k
             )

@@ -1,5 +1,6 @@
 """Does a stage write all or nothing, on a disk and elsewhere?"""
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -37,6 +38,24 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
             fail_inside(place)
 
     assert ["out", "out/old"] == sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
+
+
+def test_leftovers_of_killed_runs_are_swept(tmp_path: Path) -> None:
+    """And nothing else: not what a living process is writing, nor what is of another name."""
+    dead = 2**22 + 1  # above the largest number that Linux gives a process
+    for name in (
+        f".out.{dead}.0123abcd.partial",
+        f".out.{os.getpid()}.0123abcd.partial",
+        f".other.{dead}.0123abcd.partial",
+    ):
+        (tmp_path / name).mkdir()
+    (tmp_path / f".file.{dead}.0123abcd.partial").touch()
+
+    with writing_folder(str(tmp_path / "out")), writing_file(str(tmp_path / "file")) as file:
+        file.touch()
+
+    kept = {"file", "out", f".other.{dead}.0123abcd.partial", f".out.{os.getpid()}.0123abcd.partial"}
+    assert kept == {p.name for p in tmp_path.iterdir()}
 
 
 def test_a_place_that_is_not_a_disk() -> None:

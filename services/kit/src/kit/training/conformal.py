@@ -1,8 +1,9 @@
 """How is calibration.json fitted? On a slice of time that neither training nor test saw; `kit.calibration` applies it.
 
 Intervals are conformalised quantile regression (Romano, Patterson, Candès 2019), each end for itself. Probabilities are rescaled on the
-logit scale (Platt 1999). Every table has a row for each key, the groups of questions that were answered, which has enough enquiries,
-and a pooled row for any other.
+logit scale (Platt 1999). Every table has a row for each key (how much of each group of questions was answered) that occurred. A key with
+too few enquiries takes the row of all that agree with it in which groups are at least half answered, and when these are too few as well
+it has none: the pooled row is for it and for any other.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.calibration import POOLED, SMALLEST_P
+from kit.rows import half_answered
 
 Floats = NDArray[np.floating[Any]]
 Keys = NDArray[np.int64]
@@ -104,12 +106,23 @@ def by_key(
     counts_at_all: NDArray[np.bool_],
     least_rows: int,
 ) -> Table:
-    """A table of `row(which enquiries)` for each key with at least `least_rows` enquiries, and the pooled one. Raises ValueError without any."""
+    """A table of `row(which enquiries)` for each key with at least `least_rows` enquiries (or whose coarser key has them), and the pooled one.
+
+    Raises ValueError without any enquiry that counts.
+    """
     if not counts_at_all.any():
         raise ValueError("there is nothing to calibrate on")
     table: Table = {POOLED: {**row(counts_at_all), "rows": int(counts_at_all.sum())}}
-    for key in np.unique(keys):
+    halves = half_answered(keys)
+    coarse = {}
+    for half in np.unique(halves):
+        which = (halves == half) & counts_at_all
+        if which.sum() >= least_rows:
+            coarse[half] = {**row(which), "rows": int(which.sum())}
+    for key, half in zip(*np.unique(np.stack([keys, halves]), axis=1), strict=True):
         which = (keys == key) & counts_at_all
         if which.sum() >= least_rows:
             table[str(key)] = {**row(which), "rows": int(which.sum())}
+        elif half in coarse:
+            table[str(key)] = coarse[half]
     return table

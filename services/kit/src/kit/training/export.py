@@ -19,11 +19,13 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from kit.contract import Contract
 from kit.rows import Categorical, Numeric
 from kit.training.net import PANEL, PREMIUM, QUOTE
+from kit.training.slices import mixed
 
 PROBABILITY: Final = "probability"
 LOG_PREMIUM: Final = "log_premium"
 DEFAULT, PACKED, PANEL_SIGNATURE, INSURERS = "serving_default", "packed", "panel", "insurers"
 WARM_UP: Final = Path("assets.extra", "tf_serving_warmup_requests")
+SEED: Final = 4  # of the shuffling
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -88,12 +90,15 @@ def raw_inputs(contract: Contract, numeric: Numeric, categorical: Categorical) -
 
 
 def write_warm_up(folder: Path, project: str, contract: Contract, numeric: Numeric, categorical: Categorical) -> int:
-    """Write a request per signature and batch size, of real rows, beside the SavedModel in `folder`; how many there are.
+    """Write a request per signature and batch size beside the SavedModel in `folder`; how many there are.
+
+    The rows are made of the given ones with each column shuffled by itself: the file travels with the model, and must hold nobody's row.
 
     TF Serving replays them before it calls a version available, so that no customer waits for a first execution. `insurers` is left
     out: it has no inputs, and a server that batches refuses such a request, and with it the whole version.
     """
     reader = tf.saved_model.load(str(folder))
+    numeric, categorical = mixed(numeric, categorical, SEED)
     requests = []
     for size in BATCH_SIZES:
         take = np.arange(size) % len(numeric)

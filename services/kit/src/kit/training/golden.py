@@ -1,5 +1,7 @@
 """Rows with their right answers, so that whoever serves the model can prove that it is this one.
 
+No row is anybody's: each column is shuffled by itself, so that the answers that stand together were given by different people.
+
 golden.jsonl has one object a line:
     {"profile": "...", "raw": {field: value or null}, "numeric": [N, null for NaN], "categorical": [M],
      "outputs": {"probability": [K]} or {"log_premium": [K][3]}, "panel": {"log_premium": [2][3]} (regressor)}
@@ -19,13 +21,14 @@ from kit.training.served import Served
 from kit.training.slices import Rows
 
 ROWS: Final = 128
+SEED: Final = 3
 
 
 def choose(rows: Rows, profiles: Mapping[str, Mask]) -> tuple[Rows, list[str]]:
-    """The first rows, each under the next profile in turn (repeated when there are few), and the names of the profiles."""
+    """Shuffled rows, each under the next profile in turn (repeated when there are few), and the names of the profiles."""
     take = np.arange(ROWS) % len(rows)
     names = [list(profiles)[i % len(profiles)] for i in range(ROWS)]
-    return rows.take(take).hidden(np.array([profiles[n] for n in names])), names
+    return rows.mixed(SEED).take(take).hidden(np.array([profiles[n] for n in names])), names
 
 
 def encode(contract: Contract, rows: Rows, names: list[str], served: Served) -> bytes:

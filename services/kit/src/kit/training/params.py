@@ -69,7 +69,8 @@ class CalibrationParams:
 
     level: float = 0.8
     least_rows: int = 500
-    subsets: int = 8  # random subsets of the groups that each calibration enquiry is repeated with
+    subsets: int = 4  # times that each calibration enquiry is repeated with `kit.training.masking.subsets`
+    missing: float = 0.2  # share of hidden fields in the report's profile `some_missing`
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """How does a stage read from and write to an URL, when its libraries want folders on a disk?"""
 
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +44,8 @@ def writing_folder(url: str) -> Iterator[Path]:
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (target.with_name(f".{target.name}-{uuid4().hex}") for _ in range(2))
+    _sweep(target)
+    new, old = _beside(target), _beside(target)
     new.mkdir()
     try:
         yield new
@@ -66,9 +69,36 @@ def writing_file(url: str) -> Iterator[Path]:
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}-{uuid4().hex}")
+    _sweep(target)
+    new = _beside(target)
     try:
         yield new
         new.replace(target)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _beside(target: Path) -> Path:
+    """A new hidden name beside `target`, with the number of this process."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{uuid4().hex[:8]}.partial")
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes left beside; their numbers are in the names."""
+    ours = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.[0-9a-f]{{8}}\.partial")
+    for path in target.parent.iterdir():
+        if (match := ours.fullmatch(path.name)) and not _runs(int(match[1])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from kit.artefacts import BadArtefact, Store
 from kit.bundles import published
 from kit.contract import Contract
-from kit.rows import answered, pack_columns
+from kit.rows import answered, is_always_known, pack_columns
 from kit.stage import BadInput, Places
 from kit.training import slices
 from kit.training.branches import Branch
@@ -30,7 +31,8 @@ ID: Final = "enquiry_id"
 def score(project: Project, places: Places, store_url: str, version: int | None, contract: Contract) -> None:
     """Write one row per enquiry and insurer: `enquiry_id`, `insurer` and the branch's calibrated figures.
 
-    A field's column may be absent or null, which means "not known". Raises `BadInput`.
+    A field's column may be absent or null: then its assumed value is taken, as for a quote, and without one it is not known.
+    Raises `BadInput`, also when a required field is not given.
     """
     with TemporaryDirectory() as beside, reading(places.source) as source, writing_file(places.out) as out:
         files = _files(source)
@@ -86,13 +88,29 @@ def _batches(files: list[Path]) -> Iterator[pa.Table]:
             yield pa.table(batch)
 
 
+def completed(contract: Contract, columns: dict[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:
+    """The columns as a request is completed: assumed values where nothing was given. Raises `BadInput` when a required field is not given."""
+    found = dict(columns)
+    for field in contract.fields:
+        if is_always_known(field):
+            empty = np.full(rows, np.nan, np.float32) if field.is_numeric else np.full(rows, None, object)
+            column = columns.get(field.name, empty)
+            missing = np.isnan(column) if field.is_numeric else (column == "") | (column == None)  # noqa: E711 -- element by element
+            if field.assumed is not None:
+                column = np.where(missing, field.assumed, column)
+            elif missing.any():
+                raise BadInput(f"risks: `{field.name}` is required, and not given in {missing.sum()} of {rows} rows")
+            found[field.name] = column
+    return found
+
+
 def _answers(batch: pa.Table, served: Served, branch: Branch, contract: Contract, tables: Any) -> pa.Table:
     try:
         columns = slices.columns(batch, contract)
     except pa.ArrowException as error:
         raise BadInput(f"risks: {error}") from error
     ids = batch[ID].to_numpy()
-    numeric, categorical = pack_columns(contract, columns or {contract.numeric[0].name: np.full(len(ids), np.nan)})
+    numeric, categorical = pack_columns(contract, completed(contract, columns, len(ids)))
     raw = served.by_name(raw_inputs(contract, numeric, categorical))
     insurers = served.insurers()
     figures = branch.answer(raw, answered(contract, numeric, categorical), tables)

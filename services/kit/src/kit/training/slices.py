@@ -36,9 +36,19 @@ class Rows:
             self.ids[which], self.numeric[which], self.categorical[which], self.quoted[which], self.premium[which]
         )
 
+    def mixed(self, seed: int) -> "Rows":
+        """The rows with each input column shuffled by itself, so that no row is a person's; the answers no longer belong to them."""
+        return Rows(self.ids, *mixed(self.numeric, self.categorical, seed), self.quoted, self.premium)
+
     def hidden(self, known: Mask) -> "Rows":
         """The rows with fields hidden."""
         return Rows(self.ids, *hide(self.numeric, self.categorical, known), self.quoted, self.premium)
+
+
+def mixed(numeric: Numeric, categorical: Categorical, seed: int) -> tuple[Numeric, Categorical]:
+    """Packed rows with each column shuffled by itself: every value is a real one, but no row is a person's."""
+    rng = np.random.default_rng(seed)
+    return rng.permuted(numeric, axis=0), rng.permuted(categorical, axis=0)
 
 
 def stack(parts: Sequence[Rows]) -> Rows:

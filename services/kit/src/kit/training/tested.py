@@ -1,8 +1,8 @@
 """The test stage: calibrate, measure, gate, publish. What is measured is the exported SavedModel itself."""
 
-import hashlib
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +18,6 @@ import numpy as np
 from kit.artefacts import Manifest, Published, Store, now
 from kit.bundles import assemble
 from kit.contract import Contract
-from kit.files import sha256_of
 from kit.stage import BadInput, GateRefused, Progress
 from kit.training import golden, masking, slices
 from kit.training.branches import Branch, PremiumBranch, QuoteBranch
@@ -34,6 +33,11 @@ from kit.training.wrangle import Wrangled
 SAMPLE: Final = 2000  # enquiries, the first of the test slice, that are also sent through a running fleet
 AGREEMENT: Final = 1e-6  # how far the two ways into the model may differ
 REFUSED: Final = "refused"
+SOME_MISSING: Final = "some_missing"
+GIT_REVISION: Final = "BALLPARK_GIT_REVISION"
+UNKNOWN: Final = "unknown"
+FOLDER: Final = Path("services", "kit", "src", "kit", "training")  # of this file, in a checkout
+SEED: Final = 1  # of what the report's `some_missing` hides; calibration draws from another
 
 
 def test(
@@ -48,9 +52,13 @@ def test(
     profiles = masking.profiles(contract, params.mask.profiles)
     seen_later = slices.read(source / "calibration.parquet", contract, len(wrangled.insurers))
     held_out = slices.read(source / "test.parquet", contract, len(wrangled.insurers))
-    with progress.task("testing", total=len(profiles) + 2) as task:
+    asked = profiles | {
+        SOME_MISSING: masking.some_missing(
+            contract, params.calibration.missing, len(held_out), np.random.default_rng(SEED)
+        )
+    }
+    with progress.task("testing", total=len(asked) + 2) as task:
         tables = calibrate(branch, served, seen_later, contract, params.calibration, profiles)
-        tables["model_sha256"] = sha256_of_model(source / MODEL)
         task.advance(note="calibrated")
         report: dict[str, Any] = {
             "project": project.name,
@@ -59,7 +67,7 @@ def test(
             "enquiries": len(held_out),
             "profiles": {},
         }
-        for name, known in profiles.items():
+        for name, known in asked.items():
             report["profiles"][name] = branch.measure(served, held_out.hidden(known), contract, tables)
             task.advance(note=name)
         sample = held_out.take(slice(SAMPLE))
@@ -106,12 +114,9 @@ def calibrate(
     params: CalibrationParams,
     profiles: Mapping[str, Mask],
 ) -> dict[str, Any]:
-    """Tables fitted on every row under every profile, and under random subsets of the groups, so that each key has its rows."""
+    """Tables fitted on every row under every profile, and with questions left open at random, so that each key has its rows."""
     rng = np.random.default_rng(0)
-    subsets = [
-        masking.group_masks(contract, rng.random((len(rows), len(contract.groups))) < 0.5)
-        for _ in range(params.subsets)
-    ]
+    subsets = [known for _ in range(params.subsets) for known in masking.subsets(contract, len(rows), rng)]
     try:
         return branch.calibrate(
             served, slices.stack([rows.hidden(known) for known in (*profiles.values(), *subsets)]), contract, params
@@ -147,12 +152,6 @@ def check_agreement(served: Served, rows: Rows, contract: Contract) -> None:
         raise GateRefused(f"serving_default and packed differ by {worst:.2g}, and may by {AGREEMENT:g}")
 
 
-def sha256_of_model(folder: Path) -> str:
-    """One sha256 over the SavedModel's graph and variables: what a calibration table belongs to."""
-    files = [folder / "saved_model.pb", *sorted((folder / "variables").iterdir())]
-    return hashlib.sha256("".join(f"{f.name} {sha256_of(f)}\n" for f in files).encode()).hexdigest()
-
-
 def card(project: Project, wrangled: Wrangled, report: Mapping[str, Any]) -> str:
     """The project's card with its figures filled in."""
     rows = report["profiles"]
@@ -177,13 +176,27 @@ def card(project: Project, wrangled: Wrangled, report: Mapping[str, Any]) -> str
 
 
 def git_revision() -> str:
-    """The commit that this code is of, or `unknown` outside a checkout."""
+    """The commit that this code is of, with `-dirty` when files differ from it; `unknown` outside a checkout of Ballpark.
+
+    `BALLPARK_GIT_REVISION` comes first, for images that are built without the history.
+    """
+    if said := os.environ.get(GIT_REVISION):
+        return said
+    here = Path(__file__).resolve().parent
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        # An installed copy may lie inside somebody else's repository, whose commits say nothing about it.
+        if Path(_git(here, "rev-parse", "--show-toplevel")) / FOLDER != here:
+            return UNKNOWN
+        return _git(here, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
+
+
+def _git(folder: Path, *command: str) -> str:
+    # Without optional locks: looking must not rewrite the index while somebody commits.
+    found = subprocess.run(
+        ["git", "--no-optional-locks", *command], cwd=folder, capture_output=True, text=True, check=True
+    )
     return found.stdout.strip()
 
 
