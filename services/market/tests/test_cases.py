@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import Drawn
 
@@ -104,3 +105,12 @@ def test_newcomers_and_re_rating_weeks(contract: Contract, market: Market) -> No
 
     assert {13, 26, 39} == set(cases.rerating_weeks(moving)) == set(cases.newcomers(moving).values())
     assert not cases.newcomers(drift.still(market, 40))
+
+
+def test_an_erased_subject_leaves_no_row() -> None:
+    """Nothing of the person is left for the next training, and nobody else's row is touched."""
+    answers = pa.table({"enquiry_id": pa.array([1, 1, 2, 3], pa.int64()), "premium": [400.0, None, 500.0, 600.0]})
+
+    left = cases.erased(answers, {1, 9})
+
+    assert {"enquiry_id": [2, 3], "premium": [500.0, 600.0]} == left.to_pydict()

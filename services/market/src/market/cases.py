@@ -4,9 +4,12 @@ A request's case is made of an ordinary driver and one thing that is out of the 
 definition says; a market that has none has no such insurer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from market.drift import Timeline
 from market.insurers import Insurer, Market
@@ -141,6 +144,15 @@ def insurers(market: Market, case: str) -> tuple[Insurer, ...]:
 def newcomers(of: Timeline) -> Mapping[str, int]:
     """Insurers that nothing is known of before their first week, which is given: the cold start."""
     return {e.insurer: e.week for e in of.events if e.what == "joined"}
+
+
+def erased(rows: pa.Table, enquiries: Collection[int]) -> pa.Table:
+    """A subject's erasure: the rows (of risks, answers or renewals) without those of some enquiries, every other row as it was.
+
+    What is trained afterwards must equal what is trained on a market in which these enquiries never were.
+    """
+    gone = pc.is_in(rows["enquiry_id"], value_set=pa.array(sorted(enquiries), rows.schema.field("enquiry_id").type))
+    return rows.filter(pc.invert(gone))
 
 
 def rerating_weeks(of: Timeline) -> tuple[int, ...]:
