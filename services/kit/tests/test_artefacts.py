@@ -1,12 +1,14 @@
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from kit.artefacts import BadArtefact, Manifest, Published, Store
+from kit.artefacts import CLAIM, BadArtefact, Manifest, Published, Store
 from kit.artefacts.__main__ import main
 
 MANIFEST = Manifest("quote-classifier", 0, "2025-10-01T00:00:00+00:00", "abc", "f" * 64, "d" * 64, ("i-0001", "i-0002"))
@@ -44,6 +46,43 @@ def test_versions_increase(store: Store, model: Path) -> None:
     """A version number is never given twice."""
     assert [1, 2] == [store.publish(model, MANIFEST).version for _ in range(2)]
     assert [1, 2] == store.versions("quote-classifier")
+
+
+def test_publishers_at_the_same_moment_get_versions_of_their_own(store: Store, model: Path) -> None:
+    """And each of them is whole."""
+    together = Barrier(4)
+
+    def publish(_: int) -> Published:
+        own = Store(store.url)
+        together.wait()
+        return own.publish(model, MANIFEST)
+
+    with ThreadPoolExecutor(4) as pool:
+        published = list(pool.map(publish, range(4)))
+
+    assert [1, 2, 3, 4] == sorted(p.version for p in published)
+    assert {2} == {len(store.verify(p).files) for p in published}
+
+
+def test_what_a_killed_publisher_uploaded_is_swept_a_day_later(model: Path) -> None:
+    """Where there is no rename its version stays claimed, and only that: the number is never given again."""
+    MemoryFileSystem.store.clear()
+    store = Store("memory://swept")
+    for version, day in (("1", "2020-01-01"), ("2", "2999-01-01")):
+        store.write(f"{day}T00:00:00+00:00".encode(), "quote-classifier", version, CLAIM)
+        store.write(b"graph", "quote-classifier", version, "saved_model.pb")
+
+    assert 3 == store.publish(model, MANIFEST).version
+
+    left = {path.removeprefix("/swept/quote-classifier/") for path in MemoryFileSystem.store}
+    assert {"1/.claimed", "2/.claimed", "2/saved_model.pb"} == {path for path in left if path[0] != "3"}
+
+
+def test_what_cannot_be_a_store_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its URL."""
+    assert 2 == main(["list", "--store", "nowhere://store", "--project", "quote-classifier"])
+
+    assert "nowhere://store cannot be a store: Protocol not known" in capsys.readouterr().err
 
 
 def test_a_changed_byte_is_noticed(tmp_path: Path, model: Path) -> None:

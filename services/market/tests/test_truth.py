@@ -68,7 +68,7 @@ def test_the_market_does_not_say_where_it_is(contract: Contract, tmp_path: Path)
     for path in files:
         if path.suffix == ".parquet":
             assert not true & set(pq.read_schema(path).names), path
-    assert {"insurers"} == json.loads((tmp_path / "market" / "insurers.json").read_text()).keys()
+    assert {"insurers", "archetypes"} == json.loads((tmp_path / "market" / "insurers.json").read_text()).keys()
 
 
 def test_the_truth_is_its_owners_alone(contract: Contract, tmp_path: Path) -> None:

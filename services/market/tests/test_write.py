@@ -75,7 +75,7 @@ def test_the_truth_is_in_its_own_folder(made: Path) -> None:
     listed = json.loads((made / "market" / "insurers.json").read_text())
 
     assert set() == hidden & columns
-    assert {"insurers": [f"i-{n:04d}" for n in range(1, 31)]} == listed
+    assert [f"i-{n:04d}" for n in range(1, 31)] == listed["insurers"] == list(listed["archetypes"])
     assert hidden - {"week"} <= {n for p in (made / "truth").rglob("*.parquet") for n in pq.read_schema(p).names}
 
 

@@ -1,7 +1,12 @@
 """How is a file replaced so that a reader, or the next start after a crash, sees the old one or the new one and nothing between?"""
 
+import fcntl
 import hashlib
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -32,6 +37,34 @@ def _beside(path: Path, content: bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return beside
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Whether we alone hold the folder until the block ends; the kernel lets go of it when the process ends, however it ends."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = folder.exists()  # whoever held it before may have removed it
+        except BlockingIOError:
+            ours = False
+        yield ours
+    finally:
+        os.close(handle)
+
+
+def sweep(parent: Path, named: re.Pattern[str], keep: Path | None = None) -> None:
+    """Remove the folders of these names that nobody holds: what killed processes left behind."""
+    for path in parent.iterdir():
+        if named.fullmatch(path.name) and path != keep:
+            with locked(path) as free:
+                if free:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,12 +1,12 @@
 """Does a stage write all or nothing, on a disk and elsewhere?"""
 
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import fsspec
 import pytest
 
+from kit.files import locked
 from kit.stage import BadInput
 from kit.training.places import reading, writing_file, writing_folder
 
@@ -41,21 +41,28 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_killed_runs_are_swept(tmp_path: Path) -> None:
-    """And nothing else: not what a living process is writing, nor what is of another name."""
-    dead = 2**22 + 1  # above the largest number that Linux gives a process
-    for name in (
-        f".out.{dead}.0123abcd.partial",
-        f".out.{os.getpid()}.0123abcd.partial",
-        f".other.{dead}.0123abcd.partial",
-    ):
-        (tmp_path / name).mkdir()
-    (tmp_path / f".file.{dead}.0123abcd.partial").touch()
+    """And nothing else: not what a living process holds, nor what is of another name."""
+    left, held, other = (tmp_path / f".{n}.partial" for n in ("out.0123abcd", "out.4567abcd", "other.0123abcd"))
+    for folder in (left, held, other):
+        folder.mkdir()
 
-    with writing_folder(str(tmp_path / "out")), writing_file(str(tmp_path / "file")) as file:
+    with locked(held), writing_folder(str(tmp_path / "out")), writing_file(str(tmp_path / "file")) as file:
         file.touch()
 
-    kept = {"file", "out", f".other.{dead}.0123abcd.partial", f".out.{os.getpid()}.0123abcd.partial"}
-    assert kept == {p.name for p in tmp_path.iterdir()}
+    assert {"file", "out", held.name, other.name} == {p.name for p in tmp_path.iterdir()}
+
+
+def test_two_may_write_to_one_place(tmp_path: Path) -> None:
+    """The last to end stays, and neither takes the other's for a leftover."""
+    out = str(tmp_path / "out")
+
+    with writing_folder(out) as first:
+        with writing_folder(out) as second:
+            (second / "file").write_text("second")
+        (first / "file").write_text("first")
+
+    assert ["out", "out/file"] == sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
+    assert "first" == (tmp_path / "out" / "file").read_text()
 
 
 def test_a_place_that_is_not_a_disk() -> None:

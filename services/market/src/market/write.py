@@ -3,10 +3,8 @@
 Two folders are written: the market, and apart from it the truth, which only checks may read. The truth never lies below the market.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,7 +16,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from kit.contract import Contract
-from kit.files import sha256_of, sync_folder, write_atomic
+from kit.files import locked, sha256_of, sweep, sync_folder, write_atomic
 from kit.stage import BadInput, Progress
 from market import insurers, presets, schema
 from market.drift import Timeline, timeline
@@ -29,7 +27,7 @@ from market.randomness import BLOCK
 
 MANIFEST: Final = "manifest.json"
 PROJECT: Final = "market"
-GENERATOR: Final = 3
+GENERATOR: Final = 4
 """Raised whenever the same arguments would give other bytes."""
 FEWEST_INSURERS, MOST_INSURERS = 30, 160
 
@@ -167,35 +165,13 @@ def _beside(folder: Path, key: str) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.{key}.partial")
-    _sweep(folder, path)
+    # What was begun for this folder from other arguments is of no use to anybody.
+    sweep(folder.parent, re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{12}}\.partial"), keep=path)
     path.mkdir(exist_ok=True)
-    with _locked(path) as ours:
+    with locked(path) as ours:
         if not ours:
             raise BadInput(f"{folder}: another process is making it at this moment")
         yield path
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Whether we alone hold the folder; the kernel lets go of it when the process ends, however it ends."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
-
-
-def _sweep(folder: Path, ours: Path) -> None:
-    """Remove what was begun for this folder from other arguments, unless somebody is at it."""
-    named = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{12}}\.partial")
-    for path in folder.parent.iterdir():
-        if named.fullmatch(path.name) and path != ours:
-            with _locked(path) as free:
-                if free:
-                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _publish(finished: Path, folder: Path) -> None:
@@ -212,7 +188,9 @@ def _complete(contract: Contract, wanted: Wanted, of: Timeline, out: Path, truth
         left.unlink()
     pq.write_table(schema.vehicles(contract), out / "vehicles.parquet", compression="zstd")
     pq.write_table(schema.sectors(contract), out / "areas.parquet", compression="zstd")
-    write_atomic(out / "insurers.json", _json({"insurers": list(of.ids)}))
+    # What kind of insurer a brand is stands in its advertisements; how it prices is the truth's.
+    kinds = {insurer.id: insurer.archetype for era in of.eras for insurer in era.market.insurers}
+    write_atomic(out / "insurers.json", _json({"insurers": list(of.ids), "archetypes": {k: kinds[k] for k in of.ids}}))
     for era in of.eras:
         name = f"insurers-week-{era.first_week:03d}.json" if era.first_week else "insurers.json"
         write_atomic(truth / name, insurers.to_json(contract, era.market).encode())

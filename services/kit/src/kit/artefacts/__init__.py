@@ -3,18 +3,20 @@
 An artefact is a folder `<store>/<project>/<version>/` in TF Serving's layout, with a `manifest.json` that lists the sha256 of every
 other file. The store is any fsspec URL (a directory, or `az://container` with the `azure` extra). Versions are increasing integers.
 
-Publishing is atomic. On a disk the folder is copied beside, flushed and renamed. An object store has no rename, so there the
-manifest is written last, and an artefact without a readable manifest does not exist for any reader here. The artefact's own
-sha256 is that of its manifest, so naming it pins every byte.
+Publishing is atomic, and of two publishers at the same moment each gets a version of its own. On a disk the folder is copied beside,
+flushed and renamed, which fails when the name is taken. An object store has no rename: there the version is claimed by a blob that
+only one can create, and the manifest is written last; an artefact without a readable manifest does not exist for any reader here.
+The artefact's own sha256 is that of its manifest, so naming it pins every byte.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,7 @@ from fsspec.implementations.local import LocalFileSystem
 from kit.files import create_atomic, sha256_of, sync_folder, write_atomic
 
 MANIFEST: Final = "manifest.json"
+CLAIM: Final = ".claimed"  # in an object store, whose version this is: the time, and nothing of the artefact
 ABANDONED_AFTER_S: Final = 86_400  # no copy takes a day; by age, since a process number means nothing to another pod
 
 
@@ -76,8 +79,12 @@ class Store:
     """The artefacts under one fsspec URL."""
 
     def __init__(self, url: str) -> None:
+        """Raises `BadArtefact` when it is no URL of a store, or what reads such URLs is not installed."""
         self.url = url
-        self._fs, root = fsspec.url_to_fs(url)
+        try:
+            self._fs, root = fsspec.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise BadArtefact(f"{url} cannot be a store: {error}") from error
         self._root = root.rstrip("/")
 
     def path(self, *parts: str | int) -> str:
@@ -128,42 +135,71 @@ class Store:
         return content
 
     def create(self, content: bytes, *parts: str) -> bool:
-        """Write one small file unless it is there already; whether it was written. On a disk exactly one of two writers wins."""
+        """Write one small file unless it is there already; whether it was written. Exactly one of two writers wins."""
         if isinstance(self._fs, LocalFileSystem):
             return create_atomic(Path(self.path(*parts)), content)
-        if self._fs.exists(self.path(*parts)):
+        try:
+            self._fs.pipe_file(self.path(*parts), content, mode="create")
+        except FileExistsError:
             return False
-        self._fs.pipe_file(self.path(*parts), content)
         return True
 
     def publish(self, folder: Path, manifest: Manifest) -> Published:
         """Copy a folder into the store as the project's next version, whole or not at all; the manifest's version and files are set here."""
         paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p != folder / MANIFEST]
         files = {str(p.relative_to(folder)): sha256_of(p) for p in paths}
+
+        def text(version: int) -> bytes:
+            known = {**asdict(manifest), "insurers": manifest.insurers, "version": version, "files": files}
+            return Manifest(**known).encode()
+
         # A number counts as taken whatever its folder holds: half an artefact must not stand in the way of the next.
-        version = 1 + max((int(n) for n in self.names(manifest.project) if n.isdecimal()), default=0)
-        text = Manifest(
-            **{**asdict(manifest), "insurers": manifest.insurers, "version": version, "files": files}
-        ).encode()
+        free = 1 + max((int(n) for n in self.names(manifest.project) if n.isdecimal()), default=0)
         if isinstance(self._fs, LocalFileSystem):
-            self._publish_by_rename(folder, Path(self.path(manifest.project)), version, text)
+            version = self._publish_by_rename(folder, Path(self.path(manifest.project)), free, text)
         else:
+            self._sweep(manifest.project)
+            version = self._claim(manifest.project, free)
             for name in files:
                 self._fs.put_file(str(folder / name), self.path(manifest.project, version, name))
-            self._fs.pipe_file(self.path(manifest.project, version, MANIFEST), text)
-        return Published(manifest.project, version, hashlib.sha256(text).hexdigest())
+            self._fs.pipe_file(self.path(manifest.project, version, MANIFEST), text(version))
+        return Published(manifest.project, version, hashlib.sha256(text(version)).hexdigest())
 
-    def _publish_by_rename(self, folder: Path, project: Path, version: int, manifest: bytes) -> None:
+    def _publish_by_rename(self, folder: Path, project: Path, version: int, text: Callable[[int], bytes]) -> int:
         project.mkdir(parents=True, exist_ok=True)
         beside = _beside(project, version)
         try:
             shutil.copytree(folder, beside)
-            (beside / MANIFEST).write_bytes(manifest)
-            _flush_all(beside)
-            beside.rename(project / str(version))
-            sync_folder(project)
+            while True:
+                (beside / MANIFEST).write_bytes(text(version))
+                _flush_all(beside)
+                try:
+                    beside.rename(project / str(version))
+                except OSError as error:
+                    if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                        raise
+                    version += 1  # another publisher was faster
+                else:
+                    sync_folder(project)
+                    return version
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+    def _claim(self, project: str, version: int) -> int:
+        """Take the first version from this one on that nobody has."""
+        while not self.create(now().encode(), project, str(version), CLAIM):
+            version += 1
+        return version
+
+    def _sweep(self, project: str) -> None:
+        """Remove what killed publishers uploaded long ago, but not their claims: a version is never given twice."""
+        for number in set(self.names(project)) - {str(n) for n in self.versions(project)}:
+            with contextlib.suppress(BadArtefact, ValueError):
+                claimed = datetime.fromisoformat(self.read(project, number, CLAIM).decode())
+                if (datetime.now(UTC) - claimed).total_seconds() > ABANDONED_AFTER_S:
+                    for path in self._fs.find(self.path(project, number)):
+                        if Path(path).name != CLAIM:
+                            self._fs.rm_file(path)
 
     def fetch(self, named: Published, to: Path) -> Manifest:
         """Copy an artefact to `to`/<version>, checked byte for byte, whole or not at all; does nothing when it is already there and whole.

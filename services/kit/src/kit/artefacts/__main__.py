@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_argument("--sha256", required=True, help="of its manifest")
     fetch.add_argument("--to", type=Path, required=True)
     options = parser.parse_args(argv)
-    store = Store(options.store)
     try:
+        store = Store(options.store)
         if options.command == "list":
             for version in store.versions(options.project):
                 print(version)

@@ -1,6 +1,5 @@
 """How does a stage read from and write to an URL, when its libraries want folders on a disk?"""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from kit.artefacts import MANIFEST
+from kit.files import locked, sweep
 from kit.stage import BadInput
 
 
@@ -21,7 +22,7 @@ def reading(url: str) -> Iterator[Path]:
 
     Raises `BadInput` when nothing is there.
     """
-    fs, path = fsspec.url_to_fs(url)
+    fs, path = _at(url)
     if not fs.exists(path):
         raise BadInput(f"there is nothing at {url}")
     if isinstance(fs, LocalFileSystem):
@@ -35,32 +36,34 @@ def reading(url: str) -> Iterator[Path]:
 
 @contextmanager
 def writing_folder(url: str) -> Iterator[Path]:
-    """A new folder to fill. It takes the URL's place when the block ends well, and leaves no trace when it does not."""
-    fs, path = fsspec.url_to_fs(url)
+    """A new folder to fill. It takes the URL's place when the block ends well, and leaves no trace when it does not.
+
+    An object store has no rename: there the old folder goes first and the manifest comes last, and what was cut off has none.
+    """
+    fs, path = _at(url)
     if not isinstance(fs, LocalFileSystem):
         with TemporaryDirectory() as beside:
             yield Path(beside)
-            fs.put(beside.rstrip("/") + "/", path, recursive=True)
+            if fs.exists(path):
+                fs.rm(path, recursive=True)
+            files = [p for p in Path(beside).rglob("*") if p.is_file()]
+            for file in sorted(files, key=lambda p: (p == Path(beside, MANIFEST), p)):
+                fs.put_file(str(file), f"{path}/{file.relative_to(beside).as_posix()}")
         return
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    new, old = _beside(target), _beside(target)
-    new.mkdir()
-    try:
+    with _beside(target) as beside:
+        new = beside / "new"
+        new.mkdir()
         yield new
         if target.exists():
-            target.rename(old)
+            target.rename(beside / "old")
         new.rename(target)
-    finally:
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
 def writing_file(url: str) -> Iterator[Path]:
     """A path to write one file to. It takes the URL's place when the block ends well."""
-    fs, path = fsspec.url_to_fs(url)
+    fs, path = _at(url)
     if not isinstance(fs, LocalFileSystem):
         with TemporaryDirectory() as beside:
             copy = Path(beside) / Path(path).name
@@ -68,37 +71,33 @@ def writing_file(url: str) -> Iterator[Path]:
             fs.put_file(str(copy), path)
         return
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    new = _beside(target)
-    try:
+    with _beside(target) as beside:
+        new = beside / target.name
         yield new
         new.replace(target)
-    finally:
-        new.unlink(missing_ok=True)
 
 
-def _beside(target: Path) -> Path:
-    """A new hidden name beside `target`, with the number of this process."""
-    return target.with_name(f".{target.name}.{os.getpid()}.{uuid4().hex[:8]}.partial")
-
-
-def _sweep(target: Path) -> None:
-    """Remove what killed processes left beside; their numbers are in the names."""
-    ours = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.[0-9a-f]{{8}}\.partial")
-    for path in target.parent.iterdir():
-        if (match := ours.fullmatch(path.name)) and not _runs(int(match[1])):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
+def _at(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
+        fs, path = fsspec.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise BadInput(f"{url}: {error}") from error
+    return fs, path
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A new hidden folder beside `target` that is ours until the block ends; what killed processes left there is swept first."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent, re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.partial"))
+    while True:
+        beside = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
+        beside.mkdir()
+        with locked(beside) as ours:
+            if not ours:
+                continue  # another process swept between the two steps
+            try:
+                yield beside
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+            return
