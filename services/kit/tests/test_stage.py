@@ -60,3 +60,11 @@ def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
         task.advance()
 
     assert ("", "") == capsys.readouterr()
+
+
+def test_a_stage_that_only_reads_has_no_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """It needs no place to write, and its notes go to standard error unless it is quiet."""
+    stage = Stage("look", "Looks.", lambda places, _: places.say(f"seen {places.source}{places.out}"), writes=False)
+
+    assert [0, 0] == [main("demo", [stage], ["look", "--in", "a", *more]) for more in ((), ("--quiet",))]
+    assert "seen a\n" == capsys.readouterr().err

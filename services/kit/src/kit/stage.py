@@ -153,21 +153,23 @@ def progress_on(out: TextIO) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a stage reads and writes: fsspec URLs or folders, and how it says how far it is."""
+    """Where a stage reads and writes: fsspec URLs or folders, how it says how far it is, and who hears its notes."""
 
     source: str
     out: str
     progress: Progress
+    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage's name, what it does in a sentence, its own options, and the function that does it."""
+    """A stage's name, what it does in a sentence, its own options, and the function that does it; one that only reads has no --out."""
 
     name: str
     summary: str
     run: Callable[[Places, argparse.Namespace], None]
     options: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    writes: bool = True
 
 
 def main(project: str, stages: Sequence[Stage], argv: Sequence[str] | None = None) -> int:
@@ -179,15 +181,21 @@ def main(project: str, stages: Sequence[Stage], argv: Sequence[str] | None = Non
         command.add_argument(
             "--in", dest="source", required=True, metavar="URL", help="where to read: a folder, a file or an fsspec URL"
         )
-        command.add_argument("--out", required=True, metavar="URL", help="where to write")
+        if stage.writes:
+            command.add_argument("--out", required=True, metavar="URL", help="where to write")
         command.add_argument("--quiet", action="store_true", help="no progress")
         stage.options(command)
-        command.set_defaults(run=stage.run)
+        command.set_defaults(run=stage.run, **({} if stage.writes else {"out": ""}))
     options = parser.parse_args(argv)
     progress = Quiet() if options.quiet else progress_on(sys.stderr)
+    say = (lambda _: None) if options.quiet else _say
     try:
-        options.run(Places(options.source, options.out, progress), options)
+        options.run(Places(options.source, options.out, progress, say), options)
     except StageError as error:
         sys.stderr.write(f"{project} {options.stage}: {error}\n")
         return error.exit_code
     return DONE
+
+
+def _say(note: str) -> None:
+    sys.stderr.write(f"{note}\n")

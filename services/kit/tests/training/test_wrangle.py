@@ -1,26 +1,25 @@
 """Are enquiries and answers joined rightly, split by time, and refused when they are wrong?"""
 
-from collections.abc import Callable
+import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from broken import PART, changed, replaced
 
+from kit.artefacts import Manifest, Store, now
 from kit.contract import Contract
 from kit.stage import BadInput, Quiet
 from kit.training import slices
-from kit.training.params import SplitParams
-from kit.training.wrangle import SLICES, Wrangled, wrangle
+from kit.training.params import DataParams, SplitParams
+from kit.training.profile import PROFILE
+from kit.training.wrangle import SLICES, How, Wrangled, last_profile, wrangle
 
 SPLIT = SplitParams(0.8, 0.1)
-PART = "part-00000.parquet"
-
-Change = Callable[[pa.Table], pa.Table]
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +28,6 @@ def wrangled(market: Path, contract: Contract, tmp_path_factory: pytest.TempPath
     out = tmp_path_factory.mktemp("wrangled")
     wrangle(market, out, contract, SPLIT, Quiet())
     return out
-
-
-def changed(market: Path, to: Path, table: str, change: Change) -> Path:
-    """A copy of the market with one table changed."""
-    for name in ("risks", "answers"):
-        (to / name).mkdir()
-        content = pq.read_table(market / name / PART)
-        pq.write_table(change(content) if name == table else content, to / name / PART)
-    return to
-
-
-def replaced(column: str, rows: list[int], value: Any) -> Change:
-    """A change of some rows' value of a column."""
-
-    def change(table: pa.Table) -> pa.Table:
-        values = table[column].to_pylist()
-        for row in rows:
-            values[row] = value
-        kind = table.schema.field(column).type
-        plain = pa.string() if pa.types.is_dictionary(kind) else kind
-        return table.set_column(table.column_names.index(column), column, pa.array(values, plain))
-
-    return change
 
 
 def test_no_enquiry_of_a_later_slice_is_older_than_one_of_an_earlier_slice(wrangled: Path) -> None:
@@ -69,7 +45,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_file(
     market: Path, contract: Contract, wrangled: Path, tmp_path: Path
 ) -> None:
     """A file whose rows are shuffled gives the same slices."""
-    shuffled = changed(market, tmp_path, "risks", lambda t: t.take(np.random.default_rng(0).permutation(len(t))))
+    shuffled = changed(market, tmp_path, risks=lambda t: t.take(np.random.default_rng(0).permutation(len(t))))
     out = tmp_path / "out"
     out.mkdir()
 
@@ -103,8 +79,7 @@ def test_an_insurer_without_a_row_did_not_answer(market: Path, contract: Contrac
     sparse = changed(
         market,
         tmp_path,
-        "answers",
-        lambda t: t.filter(pc.not_equal(t["enquiry_id"], 399)).append_column("x", pa.nulls(len(t) - 6)),
+        answers=lambda t: t.filter(pc.not_equal(t["enquiry_id"], 399)).append_column("x", pa.nulls(len(t) - 6)),
     )
     with pq.ParquetWriter(sparse / "answers" / "part-00001.parquet", pq.read_schema(market / "answers" / PART)) as more:
         more.write_table(pq.read_table(market / "answers" / PART).slice(399 * 6, 1))
@@ -116,43 +91,12 @@ def test_an_insurer_without_a_row_did_not_answer(market: Path, contract: Contrac
     assert [-1] * 5 == slices.read(out / "test.parquet", contract, 6).quoted[-1, 1:].tolist()
 
 
-@pytest.mark.parametrize(
-    ("table", "change", "message"),
-    [
-        ("risks", lambda t: t.append_column("sex", pa.nulls(len(t), pa.string())), "column `sex` may not be used"),
-        ("risks", lambda t: t.rename_columns({"ncd_years": "ncd_year"}), "no column `ncd_years`; is `ncd_year` it?"),
-        ("risks", lambda t: t.set_column(3, "age", t["age"].cast(pa.string())), "`age` must be a number"),
-        ("risks", replaced("age", [3, 4], 12), "`age` is outside the contract in 2 rows; it must be 17 to 99 years"),
-        ("risks", replaced("cover", [0], "third"), "it must be one of comprehensive, tpft, tpo"),
-        ("risks", replaced("enquiry_id", [1], 0), "`enquiry_id` must be unique and not null, 1 rows are not"),
-        ("risks", replaced("asked_at", [1], None), "`asked_at` is null in 1 rows"),
-        ("risks", lambda t: t.slice(0, 50), "50 enquiries are too few"),
-        ("answers", lambda t: t.drop_columns("premium"), "no column `premium`"),
-        ("answers", replaced("outcome", [5], "refer"), "`outcome` must be one of quote, decline, no_response; 1 rows"),
-        ("answers", lambda t: t.set_column(3, "premium", pa.array([0.0] * len(t))), "have no `premium` above zero"),
-        ("answers", lambda t: pa.concat_tables([t, t.slice(0, 2)]), "2 rows repeat an `enquiry_id` and `insurer`"),
-        ("answers", replaced("enquiry_id", [0], 10**6), "1 rows have an `enquiry_id` that is not in risks"),
-    ],
-)
-def test_wrong_data_is_refused(
-    market: Path, contract: Contract, tmp_path: Path, table: str, change: Change, message: str
-) -> None:
-    """The refusal names the file, the column, and what would be right."""
-    wrong = changed(market, tmp_path, table, change)
-
-    with pytest.raises(BadInput) as refused:
-        wrangle(wrong, tmp_path, contract, SPLIT, Quiet())
-
-    assert message in str(refused.value)
-    assert str(refused.value).startswith(f"{table}: ")
-
-
 def test_an_unseen_code_is_allowed(market: Path, contract: Contract, tmp_path: Path) -> None:
     """A car's model that the vocabulary lacks is "not known", not an error: next year there are new ones."""
     out = tmp_path / "out"
     out.mkdir()
 
-    wrangle(changed(market, tmp_path, "risks", replaced("model", [399], "md-999")), out, contract, SPLIT, Quiet())
+    wrangle(changed(market, tmp_path, risks=replaced("model", [399], "md-999")), out, contract, SPLIT, Quiet())
 
     column = [f.name for f in contract.categorical].index("model")
     assert -1 == slices.read(out / "test.parquet", contract, 6).categorical[-1, column]
@@ -162,9 +106,8 @@ def test_the_manifest_says_what_the_data_were(wrangled: Path, market: Path, cont
     """Other data have another fingerprint, the same data the same one."""
     manifest = Wrangled.read(wrangled, contract)
     again, other = tmp_path / "again", tmp_path / "other"
-    for folder in (again, other):
-        folder.mkdir()
-    changed(market, other, "risks", replaced("age", [0], 40))
+    again.mkdir()
+    changed(market, other, risks=replaced("age", [0], 40))
 
     assert manifest == wrangle(market, again, contract, SPLIT, Quiet())
     assert manifest.data != wrangle(other, again, contract, SPLIT, Quiet()).data
@@ -184,3 +127,92 @@ def test_panel_prices_are_nan_where_too_few_quoted() -> None:
     np.testing.assert_equal(
         np.array([[100, 300], [100, np.nan], [np.nan, np.nan]], np.float32), slices.panel_prices(premium)
     )
+
+
+def test_the_profile_says_what_the_data_look_like(wrangled: Path, market: Path, contract: Contract) -> None:
+    """Shares of every field sum to one, and an insurer's entry is what its answers say."""
+    page = json.loads((wrangled / PROFILE).read_bytes())
+    answers = pq.read_table(market / "answers" / PART).to_pandas()
+    theirs = answers[(answers.insurer == "i-0003") & (answers.outcome != "no_response")]
+
+    assert {f.name for f in contract.fields} == set(page["fields"])
+    for field in page["fields"].values():
+        shares = field["shares"] if "edges" in field else [*field["shares"].values(), field["other"], field["unknown"]]
+        assert 1.0 == pytest.approx(field["null"] + sum(shares))
+    assert 400 == page["enquiries"]
+    assert (
+        pytest.approx(
+            {
+                "answered": len(theirs) / 400,
+                "quoted": (theirs.outcome == "quote").mean(),
+                "median_premium": theirs.premium.median(),
+            }
+        )
+        == page["insurers"]["i-0003"]
+    )
+
+
+def test_archetypes_come_from_insurers_json(market: Path, contract: Contract, tmp_path: Path) -> None:
+    """Of the insurers that answered; without the file nobody has one, and another form of it is refused."""
+    source, out = changed(market, tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+    (source / "insurers.json").write_text('{"insurers": [], "archetypes": {"i-0001": "direct", "i-9999": "gone"}}')
+
+    assert {"i-0001": "direct"} == wrangle(source, out, contract, SPLIT, Quiet()).archetypes
+    assert {"i-0001": "direct"} == Wrangled.read(out, contract).archetypes
+    (source / "insurers.json").write_text('{"archetypes": ["direct"]}')
+    with pytest.raises(BadInput, match=r"insurers\.json: must be "):
+        wrangle(source, out, contract, SPLIT, Quiet())
+
+
+def test_row_groups_are_what_a_reader_holds_at_once(
+    market: Path, contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice is written in groups of rows, not as one."""
+    monkeypatch.setattr("kit.training.wrangle.ROW_GROUP", 100)
+
+    wrangle(market, tmp_path, contract, SPLIT, Quiet())
+
+    assert 4 == pq.ParquetFile(tmp_path / "train.parquet").metadata.num_row_groups
+
+
+def test_without_a_release_drift_is_skipped_aloud(tmp_path: Path) -> None:
+    """A line says why: no store, no release, or one without a profile."""
+    store, said = Store(str(tmp_path / "store")), list[str]()
+    folder = tmp_path / "artefact"
+    folder.mkdir()
+
+    assert last_profile(None, "a", said.append) is None
+    assert last_profile(store.url, "a", said.append) is None
+    store.publish(folder, Manifest("a", 0, now(), "none", "c", "d", ()))
+    assert last_profile(store.url, "a", said.append) is None
+    (folder / PROFILE).write_text('{"enquiries": 3}')
+    store.publish(folder, Manifest("a", 0, now(), "none", "c", "d", ()))
+    assert {"enquiries": 3} == last_profile(store.url, "a", said.append)
+    assert ["no --store: drift", "no release of a in", "a/1 has no profile.json"] == [
+        start
+        for line, start in zip(
+            said, ("no --store: drift", "no release of a in", "a/1 has no profile.json"), strict=True
+        )
+        if line.startswith(start)
+    ]
+
+
+def test_a_field_that_nobody_has_is_a_column_of_nulls(market: Path, contract: Contract, tmp_path: Path) -> None:
+    """Whatever its kind, also when it was written without a type, as soon as params.toml allows it."""
+    absent = ("fuel", "theft_index", "home_owner")
+
+    def without(table: pa.Table) -> pa.Table:
+        for name in absent:
+            table = table.set_column(table.column_names.index(name), name, pa.nulls(len(table)))
+        return table
+
+    source, out = changed(market, tmp_path / "in", risks=without), tmp_path / "out"
+    out.mkdir()
+
+    wrangle(source, out, contract, SPLIT, Quiet(), How(DataParams(nulls=dict.fromkeys(absent, 1.0))))
+
+    rows = slices.read(out / "train.parquet", contract, 6)
+    assert np.isnan(rows.numeric[:, [f.name for f in contract.numeric].index("theft_index")]).all()
+    assert np.isnan(rows.numeric[:, [f.name for f in contract.numeric].index("home_owner")]).all()
+    assert {-1} == set(rows.categorical[:, [f.name for f in contract.categorical].index("fuel")])

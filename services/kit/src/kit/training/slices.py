@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.contract import Contract
-from kit.rows import Categorical, Numeric, pack_columns
+from kit.contract import Contract, Field
+from kit.rows import UNKNOWN_CODE, Categorical, Numeric
 from kit.stage import BadInput
 from kit.training.masking import Mask, hide
+
+READ_ROWS: Final = 65_536
+NOT_GIVEN: Final = -2  # of `given_codes`: null or "", where -1 is a value that the contract does not know
 
 
 @dataclass(frozen=True)
@@ -58,37 +61,76 @@ def stack(parts: Sequence[Rows]) -> Rows:
 
 
 def read(path: Path, contract: Contract, insurers: int) -> Rows:
-    """Read a wrangled slice. Raises `BadInput` when it is not one."""
+    """Read a wrangled slice, one group of its rows after the other, so that few of them are in memory twice.
+
+    Raises `BadInput` when it is not one.
+    """
     try:
-        table = pq.read_table(path)
-        quoted, premium = (_matrix(table[name], insurers) for name in ("quoted", "premium"))
-        ids = table["enquiry_id"].to_numpy()
+        file = pq.ParquetFile(path, read_dictionary=texts(pq.read_schema(path)))
+        count = file.metadata.num_rows
+        rows = Rows(
+            np.empty(count, np.int64),
+            np.empty((count, len(contract.numeric)), np.float32),
+            np.empty((count, len(contract.categorical)), np.int32),
+            np.empty((count, insurers), np.int8),
+            np.empty((count, insurers), np.float32),
+        )
+        begin = 0
+        for batch in file.iter_batches(READ_ROWS):
+            here = slice(begin, begin + len(batch))
+            rows.ids[here] = batch["enquiry_id"].to_numpy()
+            rows.numeric[here], rows.categorical[here] = pack(batch, contract)
+            rows.quoted[here] = _matrix(batch["quoted"], insurers)
+            rows.premium[here] = _matrix(batch["premium"], insurers)
+            begin = here.stop
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise BadInput(f"{path} is not a wrangled slice: {error}") from error
-    return Rows(
-        ids.astype(np.int64),
-        *pack_columns(contract, columns(table, contract)),
-        quoted.astype(np.int8),
-        premium.astype(np.float32),
-    )
+    return rows
 
 
-def columns(table: pa.Table, contract: Contract) -> dict[str, NDArray[Any]]:
-    """The contract's columns of a table as `kit.rows.pack_columns` wants them: float32 with NaN, strings with None."""
-    found: dict[str, NDArray[Any]] = {}
-    for field in contract.fields:
-        if field.name in table.column_names:
-            column = table[field.name]
-            if field.is_numeric:
-                found[field.name] = pc.cast(column, pa.float32()).to_numpy()
-            else:
-                found[field.name] = np.array(pc.cast(column, pa.string()).to_numpy(zero_copy_only=False), object)
+def texts(schema: pa.Schema) -> list[str]:
+    """The columns of strings, which Parquet can hand out as codes."""
+    kinds = (pa.types.is_string, pa.types.is_large_string)
+    return [f.name for f in schema if any(is_one(f.type) for is_one in kinds)]
+
+
+def pack(batch: pa.RecordBatch, contract: Contract) -> tuple[Numeric, Categorical]:
+    """The packed rows (float32[B, N], int32[B, M]) of a batch with a column per field; without one a field is not known in any row.
+
+    Equal to `kit.rows.pack_columns` of the same values. Raises `pyarrow.ArrowException` when a column cannot be read as its field.
+    """
+    numeric = np.full((len(batch), len(contract.numeric)), np.nan, np.float32)
+    categorical = np.full((len(batch), len(contract.categorical)), UNKNOWN_CODE, np.int32)
+    for i, field in enumerate(contract.numeric):
+        if field.name in batch.schema.names:
+            numeric[:, i] = numbers(batch[field.name])
+    for i, field in enumerate(contract.categorical):
+        if field.name in batch.schema.names:
+            categorical[:, i] = given_codes(field, batch[field.name])
+    return numeric, np.maximum(categorical, UNKNOWN_CODE, out=categorical)
+
+
+def numbers(column: pa.Array) -> NDArray[np.float32]:
+    """A column of numbers or bools as float32[B], null as NaN."""
+    found: NDArray[np.float32] = pc.cast(column, pa.float32()).to_numpy(zero_copy_only=False)
     return found
 
 
-def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[Any]:
-    flat = pc.list_flatten(column).to_numpy()
-    return np.asarray(flat).reshape(len(column), width)
+def given_codes(field: Field, column: pa.Array) -> Categorical:
+    """The codes int32[B] of a column of strings: -1 what the contract does not know, `NOT_GIVEN` for null and "".
+
+    Each distinct string is looked up once, and not each row.
+    """
+    if not pa.types.is_dictionary(column.type):
+        column = pc.cast(column, pa.string()).dictionary_encode()
+    spelt = pc.cast(column.dictionary, pa.string()).to_pylist()
+    code_of = np.array([*(field.code_of.get(v, UNKNOWN_CODE) if v else NOT_GIVEN for v in spelt), NOT_GIVEN], np.int32)
+    codes: Categorical = code_of[pc.fill_null(pc.cast(column.indices, pa.int32()), len(spelt)).to_numpy()]
+    return codes
+
+
+def _matrix(column: pa.Array, width: int) -> NDArray[Any]:
+    return np.asarray(pc.list_flatten(column).to_numpy(zero_copy_only=False)).reshape(len(column), width)
 
 
 def panel_prices(premium: NDArray[np.float32], count: int = 5) -> NDArray[np.float32]:

@@ -1,31 +1,41 @@
 """From `risks` and `answers` to arrays that a net can be fitted to: checked, joined, one row per enquiry, split by time.
 
-Everything here is Ibis expressions, so the same code runs on DuckDB and on a cluster. What it writes:
+The same on DuckDB and on a Spark cluster (see `kit.training.engines`), to the byte. What it writes:
 
     train.parquet, calibration.parquet, test.parquet    the contract's fields, and two lists over the sorted insurers:
         quoted   int8[K]     1 quote, 0 decline, -1 no answer (which teaches nothing about acceptance)
         premium  float32[K]  gross pounds, NaN where there is no quote
-    manifest.json            fingerprints of data and contract, insurers, counts, the times of the cuts
+    manifest.json            fingerprints of data and contract, insurers and their archetypes, counts, the times of the cuts
+    profile.json             what the data look like (see `kit.training.profile`)
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-import ibis
-import ibis.expr.types as ir
-import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from kit.artefacts import BadArtefact, Store
 from kit.contract import Contract
 from kit.files import sha256_of, write_atomic
 from kit.stage import BadInput, Progress
-from kit.training.checks import OUTCOMES, check_answers, check_risks
-from kit.training.params import SplitParams
+from kit.training.checks import refuse
+from kit.training.engines import EngineName, engine_at
+from kit.training.examined import STEPS, TABLES, Limits, boundaries, examine, parts
+from kit.training.joined import Joined, lists, spelt
+from kit.training.params import DataParams, SplitParams
+from kit.training.profile import PROFILE
 
 SLICES: Final = ("train", "calibration", "test")
 MANIFEST: Final = "manifest.json"
+ROW_GROUP: Final = 65_536  # enquiries: what a reader holds at once
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Wrangled:
     insurers: tuple[str, ...]
     counts: dict[str, int]
     begins: dict[str, str]  # the time of each slice's first enquiry
+    archetypes: dict[str, str] = field(default_factory=dict)  # insurer -> its kind, as far as insurers.json said
 
     def encode(self) -> bytes:
         """JSON."""
@@ -59,38 +70,51 @@ class Wrangled:
         return found
 
 
-def wrangle(source: Path, out: Path, contract: Contract, params: SplitParams, progress: Progress) -> Wrangled:
-    """Check, join, split and write. Raises `BadInput` with the file and column that is wrong."""
-    files = [f for name in ("risks", "answers") for f in parts(source, name)]
-    backend = ibis.duckdb.connect()
-    with progress.task("wrangling", total=4) as task:
-        risks, answers = (backend.read_parquet([str(f) for f in parts(source, name)]) for name in ("risks", "answers"))
-        check_risks(risks, contract)
-        check_answers(answers, risks)
-        task.advance(note="checked")
-        insurers = tuple(sorted(answers.select("insurer").distinct().to_pyarrow()["insurer"].to_pylist()))
-        joined = backend.create_table("joined", join(risks, answers, insurers, contract), temp=True)
-        task.advance(note="joined")
-        cuts = boundaries(joined.count().to_pyarrow().as_py(), params)
-        counts, begins = {}, {}
-        for name, (first, end) in zip(SLICES, cuts, strict=True):
-            part = joined.filter((joined.position >= first) & (joined.position < end)).order_by("position")
-            part.drop("position").to_parquet(out / f"{name}.parquet")
-            counts[name] = end - first
-            begins[name] = part.asked_at.min().to_pyarrow().as_py().isoformat()
-        task.advance(note="written")
-        wrangled = Wrangled(contract.fingerprint, fingerprint(files, source), insurers, counts, begins)
+@dataclass(frozen=True, slots=True)
+class How:
+    """What a command may choose: limits of the data, the profile of the last release, the engine (and Spark's master), who hears notes."""
+
+    data: DataParams = field(default_factory=DataParams)
+    last: Mapping[str, Any] | None = None
+    engine: EngineName = "duckdb"
+    master: str | None = None
+    say: Say = lambda _: None
+
+
+def wrangle(
+    source: Path, out: Path, contract: Contract, params: SplitParams, progress: Progress, how: How | None = None
+) -> Wrangled:
+    """Check, join, split and write. Raises `BadInput` or `GateRefused` with everything that is wrong with the data."""
+    how = how or How()
+    limits = Limits(params, how.data, how.last, datetime.now(UTC))
+    with progress.task("wrangling", total=STEPS + 1) as task, engine_at(how.engine, out, how.master) as engine:
+        found = examine(source, engine, contract, limits, task)
+        for note in found.notes:
+            how.say(note)
+        refuse(found.problems)
+        assert found.joined is not None  # noqa: S101 -- without it there is a problem
+        wrangled = _write(source, out, contract, found.joined, params, found.archetypes)
+        write_atomic(out / PROFILE, _json({**found.profile, "contract": contract.fingerprint, "data": wrangled.data}))
         write_atomic(out / MANIFEST, wrangled.encode())
-        task.advance(note=f"{sum(counts.values())} enquiries, {len(insurers)} insurers")
+        task.advance(note=f"{len(found.joined.table)} enquiries, {len(wrangled.insurers)} insurers")
     return wrangled
 
 
-def parts(source: Path, name: str) -> list[Path]:
-    """The Parquet files of a table, in order. Raises `BadInput` when there are none."""
-    found = sorted((source / name).glob("*.parquet"))
-    if not found:
-        raise BadInput(f"{source}: no {name}/*.parquet")
-    return found
+def _write(
+    source: Path, out: Path, contract: Contract, joined: Joined, params: SplitParams, archetypes: Mapping[str, str]
+) -> Wrangled:
+    counts, begins = {}, {}
+    for name, (first, end) in boundaries(len(joined.table), params).items():
+        here = slice(first, end)
+        part = spelt(joined.table.slice(first, end - first))
+        counts[name] = len(part)
+        begins[name] = pc.min(part["asked_at"]).as_py().isoformat()
+        part = part.append_column("quoted", lists(joined.quoted[here]))
+        part = part.append_column("premium", lists(joined.premium[here]))
+        pq.write_table(part, out / f"{name}.parquet", row_group_size=ROW_GROUP, compression="zstd")
+    known = {k: v for k, v in archetypes.items() if k in joined.insurers}
+    files = [f for name in TABLES for f in parts(source, name)]
+    return Wrangled(contract.fingerprint, fingerprint(files, source), joined.insurers, counts, begins, known)
 
 
 def fingerprint(files: list[Path], source: Path) -> str:
@@ -99,32 +123,26 @@ def fingerprint(files: list[Path], source: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def boundaries(rows: int, params: SplitParams) -> tuple[tuple[int, int], ...]:
-    """First and end position of each slice, in the order of time."""
-    first, second = round(rows * params.train), round(rows * (params.train + params.calibration))
-    if not 0 < first < second < rows:
-        raise BadInput(f"params.toml: split: {rows} enquiries leave a slice empty")
-    return (0, first), (first, second), (second, rows)
+def last_profile(store: str | None, project: str, say: Say) -> Mapping[str, Any] | None:
+    """What the data of a store's newest version looked like; None, and the reason said, when it does not tell. Raises `BadInput`."""
+    if store is None:
+        say("no --store: drift against the last release is not looked at")
+        return None
+    try:
+        found = Store(store)
+        versions = found.versions(project)
+        if not versions:
+            say(f"no release of {project} in {store}: drift is not looked at")
+            return None
+        manifest = found.manifest(project, versions[-1])
+        if PROFILE not in manifest.files:
+            say(f"{project}/{versions[-1]} has no {PROFILE}: drift is not looked at")
+            return None
+        page: Mapping[str, Any] = json.loads(found.read_file(project, versions[-1], PROFILE, manifest))
+    except (BadArtefact, OSError, ValueError) as error:
+        raise BadInput(f"--store {store}: {error}") from error
+    return page
 
 
-def join(risks: ir.Table, answers: ir.Table, insurers: tuple[str, ...], contract: Contract) -> ir.Table:
-    """One row per enquiry, with its `position` in time and the two lists over the insurers; an insurer without a row did not answer."""
-    panel = ibis.memtable(pa.table({"insurer": list(insurers), "place": list(range(len(insurers)))}))
-    cells = risks.select("enquiry_id").cross_join(panel)
-    cells = cells.left_join(answers.select("enquiry_id", "insurer", "outcome", "premium"), ["enquiry_id", "insurer"])
-    code = cells.outcome.cases(*OUTCOMES.items(), else_=-1).cast("int8")
-    premium = (cells.outcome == "quote").ifelse(cells.premium.cast("float32"), float("nan")).fill_null(float("nan"))
-    lists = (
-        cells.select("enquiry_id", "place", code=code, price=premium.cast("float32"))
-        .group_by("enquiry_id")
-        .aggregate(
-            quoted=lambda t: t.code.collect(order_by="place"), premium=lambda t: t.price.collect(order_by="place")
-        )
-    )
-    inputs = risks.select(
-        "enquiry_id",
-        "asked_at",
-        *(f.name for f in contract.fields),
-        position=ibis.row_number().over(order_by=["asked_at", "enquiry_id"]),
-    )
-    return inputs.inner_join(lists, "enquiry_id")
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
