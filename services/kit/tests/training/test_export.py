@@ -16,7 +16,7 @@ from kit.stage import Quiet
 from kit.training import slices
 from kit.training.export import BATCH_SIZES, WARM_UP, export, raw_inputs, write_warm_up
 from kit.training.fit import fit
-from kit.training.net import PANEL, PREMIUM, QUOTE
+from kit.training.net import LIKELY, PANEL, PREMIUM, QUOTE, SHORTLIST
 from kit.training.params import SplitParams
 from kit.training.served import Served
 from kit.training.slices import Rows
@@ -41,7 +41,7 @@ def trained(market: Path, contract: Contract, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("trained")
     wrangle(market, folder, contract, SplitParams(0.7, 0.15), Quiet())
     rows = slices.read(folder / "train.parquet", contract, len(INSURERS))
-    net, history = fit(contract, rows, tiny(), Quiet())
+    net, history = fit(contract, rows, rows, tiny(), Quiet())
     folders = {branch: folder / branch for branch in (QUOTE, PREMIUM)}
     for branch, to in folders.items():
         export(net, branch, contract, INSURERS, to)
@@ -56,7 +56,7 @@ def test_the_loss_falls(trained: Trained) -> None:
 
 def test_the_same_seed_gives_the_same_net(trained: Trained, contract: Contract) -> None:
     """Weight by weight."""
-    again, _ = fit(contract, trained.rows, tiny(), Quiet())
+    again, _ = fit(contract, trained.rows, trained.rows, tiny(), Quiet())
 
     for first, second in zip(trained.net.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
@@ -76,8 +76,8 @@ def test_signatures_have_the_promised_shapes(trained: Trained, contract: Contrac
         }
 
     assert {"serving_default", "packed", "insurers"} == set(quote)
-    assert {"serving_default", "packed", "insurers", "panel"} == set(premium)
-    assert packed == shapes(quote["packed"]) == shapes(premium["panel"])
+    assert {"serving_default", "packed", "insurers", "panel", "shortlist"} == set(premium)
+    assert packed == shapes(quote["packed"]) == shapes(premium["panel"]) == shapes(premium["shortlist"])
     assert {f.name: ([None], tf.float32 if f.is_numeric else tf.string) for f in contract.fields} == shapes(
         quote["serving_default"]
     )
@@ -85,8 +85,11 @@ def test_signatures_have_the_promised_shapes(trained: Trained, contract: Contrac
     assert {"log_premium": [None, 6, 3]} == {
         n: s.shape.as_list() for n, s in premium["packed"].structured_outputs.items()
     }
-    assert {"log_premium": [None, 2, 3]} == {
+    assert {"log_premium": [None, 2, 3], "likely_insurers": [None, 3]} == {
         n: s.shape.as_list() for n, s in premium["panel"].structured_outputs.items()
+    }
+    assert {"cheapest_probability": [None, 6]} == {
+        n: s.shape.as_list() for n, s in premium["shortlist"].structured_outputs.items()
     }
 
 
@@ -107,7 +110,7 @@ def test_both_ways_in_agree(trained: Trained, contract: Contract, branch: str) -
 
 
 def test_the_export_answers_as_the_net(trained: Trained) -> None:
-    """Each branch and the panel are the Keras net's own outputs."""
+    """Each branch and what follows for the panel are the Keras net's own outputs; numbers of insurers in place of shares."""
     rows = trained.rows.take(slice(32))
     expected = trained.net({"numeric": rows.numeric, "categorical": rows.categorical})
     quote, premium = (Served(trained.folders[b]) for b in (QUOTE, PREMIUM))
@@ -115,6 +118,22 @@ def test_the_export_answers_as_the_net(trained: Trained) -> None:
     np.testing.assert_allclose(tf.sigmoid(expected[QUOTE]), quote.packed(rows.numeric, rows.categorical), atol=1e-5)
     np.testing.assert_allclose(expected[PREMIUM], premium.packed(rows.numeric, rows.categorical), atol=1e-5)
     np.testing.assert_allclose(expected[PANEL], premium.panel(rows.numeric, rows.categorical), atol=1e-5)
+    counts = np.clip(6 * expected[LIKELY], 0, 6)
+    np.testing.assert_allclose(counts, premium.likely(rows.numeric, rows.categorical), atol=1e-4)
+    np.testing.assert_allclose(
+        tf.nn.softmax(expected[SHORTLIST]), premium.shortlist(rows.numeric, rows.categorical), atol=1e-5
+    )
+
+
+def test_the_shortlist_says_who_is_the_cheapest(trained: Trained) -> None:
+    """Its probabilities sum to 1, and the insurer that was the cheapest gets far more than its share of them."""
+    rows = trained.rows.take(np.isfinite(trained.rows.premium).any(axis=1))
+    cheapest = np.where(np.isfinite(rows.premium), rows.premium, np.inf).argmin(axis=1)
+
+    found = Served(trained.folders[PREMIUM]).shortlist(rows.numeric, rows.categorical)
+
+    np.testing.assert_allclose(1.0, found.sum(axis=1), atol=1e-5)
+    assert found[np.arange(len(found)), cheapest].mean() > 2 / len(INSURERS)
 
 
 def test_quantiles_never_cross(trained: Trained) -> None:
@@ -147,7 +166,7 @@ def test_what_was_never_seen_is_not_known(trained: Trained, contract: Contract) 
         np.testing.assert_allclose(expected, found, atol=1e-6)
 
 
-@pytest.mark.parametrize(("branch", "signatures"), [(QUOTE, {"packed"}), (PREMIUM, {"packed", "panel"})])
+@pytest.mark.parametrize(("branch", "signatures"), [(QUOTE, {"packed"}), (PREMIUM, {"packed", "panel", "shortlist"})])
 def test_the_warm_up_file_covers_every_batch_size(trained: Trained, branch: str, signatures: set[str]) -> None:
     """A record for each signature and size, one by field name, and every one of them can be answered."""
     records = list(tf.data.TFRecordDataset(str(trained.folders[branch] / WARM_UP)).as_numpy_iterator())
@@ -164,8 +183,8 @@ def test_the_warm_up_file_covers_every_batch_size(trained: Trained, branch: str,
     assert {branch} == {r.model_spec.name for r in requests}
     for request in requests:
         call = model[request.model_spec.signature_name]
-        (answer,) = call(**{name: tf.constant(tf.make_ndarray(t)) for name, t in request.inputs.items()}).values()
-        assert answer.shape[0] > 0
+        answers = call(**{name: tf.constant(tf.make_ndarray(t)) for name, t in request.inputs.items()})
+        assert all(answer.shape[0] > 0 for answer in answers.values())
 
 
 def test_the_warm_up_file_holds_nobodys_row(trained: Trained) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kit.training.losses import pinball_loss, quote_loss
+from kit.training.losses import cheapest_loss, panel_loss, pinball_loss, quote_loss
 
 
 def test_the_pinball_loss_is_least_at_the_quantiles() -> None:
@@ -48,3 +48,29 @@ def test_cells_without_a_target_do_not_count() -> None:
 def test_a_batch_without_any_target_costs_nothing() -> None:
     """And is finite."""
     assert 0.0 == float(pinball_loss(tf.zeros((2, 1, 3)), tf.fill((2, 1), np.nan)))
+
+
+def test_the_panel_loss_asks_for_the_least_percentage_error() -> None:
+    """Of constant prices for a sample that scatters widely, the one with the least mean percentage error costs least: not the median."""
+    prices = np.random.default_rng(0).normal(6.0, 0.4, 4001).astype(np.float32)
+    grid = np.linspace(5.5, 6.3, 81, dtype=np.float32)
+    errors = np.abs(np.expm1(grid[:, None] - prices)).mean(axis=1)
+
+    def cost(middle: np.float32) -> float:
+        quantiles = tf.constant([[[5.0, middle, 7.0]]] * len(prices))
+        return float(panel_loss(quantiles, tf.constant(prices[:, None])))
+
+    assert grid[errors.argmin()] == grid[np.argmin([cost(middle) for middle in grid])]
+    assert grid[errors.argmin()] < np.median(prices) - 0.1
+
+
+def test_a_price_that_is_far_off_has_a_finite_loss() -> None:
+    """A net that starts anywhere finds its way."""
+    assert np.isfinite(float(panel_loss(tf.fill((1, 1, 3), 80.0), tf.constant([[6.0]]))))
+
+
+def test_the_cheapest_loss_counts_only_where_somebody_quoted() -> None:
+    """Cross-entropy of the cheapest insurer; -1 says that nobody quoted."""
+    logits = tf.constant([[0.0, 0.0], [9.0, 0.0]])
+
+    assert pytest.approx(np.log(2)) == float(cheapest_loss(logits, tf.constant([1, -1])))

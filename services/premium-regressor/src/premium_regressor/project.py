@@ -1,4 +1,4 @@
-"""What is this project's own: its name, its branch, its parameters with the gate's limits, and the text of its card."""
+"""What is this project's own: its name, its branch, its parameters with the gate's limits, what a sweep compares, and the text of its card."""
 
 from importlib import resources
 from typing import Final
@@ -11,4 +11,6 @@ def _text(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-PROJECT: Final = Project(name=REGRESSOR, branch="premium", params=_text("params.toml"), card=_text("card.md"))
+PROJECT: Final = Project(
+    name=REGRESSOR, branch="premium", params=_text("params.toml"), card=_text("card.md"), grid=_text("sweep.toml")
+)

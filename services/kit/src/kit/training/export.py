@@ -2,7 +2,8 @@
 
 serving_default  every field of the contract by name: numbers float32[B] (bools 0 or 1) with NaN, strings [B] with "" for "not known"
 packed           numeric float32[B, N], categorical int32[B, M]
-panel            as packed (only where the net has a panel head)
+panel            as packed (only where the net has a panel head): the panel's best prices, and how many insurers are likely to quote
+shortlist        as packed (likewise): who will be the cheapest
 insurers         nothing; string[K]
 """
 
@@ -18,12 +19,15 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from kit.contract import Contract
 from kit.rows import Categorical, Numeric
-from kit.training.net import PANEL, PREMIUM, QUOTE
+from kit.training.net import LIKELY, PANEL, PREMIUM, QUOTE, SHORTLIST
 from kit.training.slices import mixed
 
 PROBABILITY: Final = "probability"
 LOG_PREMIUM: Final = "log_premium"
+LIKELY_INSURERS: Final = "likely_insurers"
+CHEAPEST_PROBABILITY: Final = "cheapest_probability"
 DEFAULT, PACKED, PANEL_SIGNATURE, INSURERS = "serving_default", "packed", "panel", "insurers"
+SHORTLIST_SIGNATURE: Final = "shortlist"
 WARM_UP: Final = Path("assets.extra", "tf_serving_warmup_requests")
 SEED: Final = 4  # of the shuffling
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -61,18 +65,25 @@ def export(net: keras.Model, branch: str, contract: Contract, insurers: Sequence
         INSURERS: tf.function(names).get_concrete_function(),
     }
     if branch == PREMIUM and PANEL in net.output:
-        head = _part(net, PANEL)
+        best, cheapest = _part(net, PANEL, LIKELY), _part(net, SHORTLIST)
 
         def panel(numeric: Any, categorical: Any) -> dict[str, Any]:
-            return {LOG_PREMIUM: head({"numeric": numeric, "categorical": categorical}, training=False)}
+            prices, share = best({"numeric": numeric, "categorical": categorical}, training=False)
+            return {LOG_PREMIUM: prices, LIKELY_INSURERS: len(insurers) * tf.clip_by_value(share, 0.0, 1.0)}
+
+        def shortlist(numeric: Any, categorical: Any) -> dict[str, Any]:
+            odds = cheapest({"numeric": numeric, "categorical": categorical}, training=False)
+            return {CHEAPEST_PROBABILITY: tf.nn.softmax(odds)}
 
         signatures[PANEL_SIGNATURE] = tf.function(panel).get_concrete_function(**row)
+        signatures[SHORTLIST_SIGNATURE] = tf.function(shortlist).get_concrete_function(**row)
     tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
-def _part(net: keras.Model, output: str) -> keras.Model:
-    """The net cut down to what one output needs."""
-    return keras.Model(net.input, net.output[output])
+def _part(net: keras.Model, *outputs: str) -> keras.Model:
+    """The net cut down to what some outputs need; one output is not in a list."""
+    found = [net.output[output] for output in outputs]
+    return keras.Model(net.input, found if len(found) > 1 else found[0])
 
 
 def _lookup(values: Sequence[str]) -> Any:
@@ -103,7 +114,11 @@ def write_warm_up(folder: Path, project: str, contract: Contract, numeric: Numer
     for size in BATCH_SIZES:
         take = np.arange(size) % len(numeric)
         row = {"numeric": numeric[take], "categorical": categorical[take]}
-        requests += [_request(project, name, row) for name in (PACKED, PANEL_SIGNATURE) if name in reader.signatures]
+        requests += [
+            _request(project, name, row)
+            for name in (PACKED, PANEL_SIGNATURE, SHORTLIST_SIGNATURE)
+            if name in reader.signatures
+        ]
     requests.append(_request(project, DEFAULT, raw_inputs(contract, numeric[:1], categorical[:1])))
     path = folder / WARM_UP
     path.parent.mkdir(parents=True, exist_ok=True)

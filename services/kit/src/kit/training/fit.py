@@ -1,9 +1,14 @@
-"""How is the net fitted? Adam over masked rows in one graph, with a cosine learning rate; the result is the average of the weights' path."""
+"""How is the net fitted? Adam over masked rows in one graph, with a cosine learning rate; the result is the average of the weights' path.
+
+Each epoch draws its order and its masks from the seed and its own number, and nothing else is random: a run that goes on from a
+checkpoint takes the same steps as one that was never cut off.
+"""
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import keras
 import numpy as np
@@ -12,46 +17,130 @@ from numpy.typing import NDArray
 
 from kit.contract import Contract
 from kit.stage import Progress
-from kit.training import masking
-from kit.training.encoding import segments
-from kit.training.losses import pinball_loss, quote_loss
-from kit.training.net import PANEL, PREMIUM, QUOTE, Levels, build
+from kit.training import masking, tariffs
+from kit.training.encoding import Segments, segments
+from kit.training.losses import cheapest_loss, panel_loss, pinball_loss, quote_loss
+from kit.training.net import LIKELY, PANEL, PREMIUM, QUOTE, SHORTLIST, Levels, build
 from kit.training.params import LossWeights, Params
 from kit.training.slices import Rows, panel_prices
+from kit.training.tariffs import Penalties
 
 CHUNK: Final = 25  # steps between two signs of life
 WARM_UP: Final = 0.05  # of all steps, with a rising learning rate
+HELD_OUT: Final = 4096  # rows that the loss curve is also measured on
+PERMUTED, MASKED, ASIDE = 0, 1, 2  # what a random stream is for
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The mean of the weighted loss over an epoch, and the seconds since the beginning."""
+    """The mean of the weighted loss over an epoch, on rows that are not fitted to, and the seconds since the beginning."""
 
     loss: float
+    held_out: float
     seconds: float
 
 
-def fit(contract: Contract, rows: Rows, params: Params, progress: Progress) -> tuple[keras.Model, list[Epoch]]:
-    """The fitted net and how the loss went. The same rows and parameters give the same net on the same machine."""
+@dataclass(frozen=True)
+class State:
+    """Everything a fit needs to go on: what was finished, and the arrays by name."""
+
+    history: tuple[Epoch, ...]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+class Checkpoint(Protocol):
+    """Where a fit keeps its state between epochs."""
+
+    def read(self) -> State | None:
+        """The state of an earlier run over the same rows and parameters, or None."""
+        ...
+
+    def write(self, state: State) -> None:
+        """Keep the state; whoever is killed meanwhile leaves the one before."""
+        ...
+
+
+class NoCheckpoint:
+    """Keeps nothing."""
+
+    def read(self) -> State | None:
+        """None."""
+        return None
+
+    def write(self, state: State) -> None:
+        """Nothing."""
+
+
+def fit(
+    contract: Contract,
+    rows: Rows,
+    held_out: Rows,
+    params: Params,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[keras.Model, list[Epoch]]:
+    """The fitted net and how the loss went. The same rows and parameters give the same net on the same machine.
+
+    `held_out` are later rows, of which the first few thousand are watched; nothing is fitted to them.
+    """
+    checkpoint = checkpoint or NoCheckpoint()
     keras.utils.set_random_seed(params.fit.seed)
-    rng = np.random.default_rng(params.fit.seed)
     bins = segments(contract, rows.numeric, params.net.bins)
-    net = build(contract, bins, rows.quoted.shape[1], levels(rows), params.net, params.loss)
+    net = build(
+        contract, bins, rows.quoted.shape[1], starts(contract, bins, rows, params, progress), params.net, params.loss
+    )
     steps = max(1, len(rows) // params.fit.batch)
-    descent = Descent(net, rows, params, steps * params.fit.epochs)
-    begun, history = time.monotonic(), []
-    with progress.task("training", total=steps * params.fit.epochs) as task:
-        for epoch in range(params.fit.epochs):
+    epochs = epochs_of(params, steps)
+    descent = Descent(net, Targets.of(rows), params, steps * epochs)
+    history: list[Epoch] = []
+    if (found := checkpoint.read()) is not None:
+        descent.resume(found.arrays)
+        history = list(found.history)
+    seen = _seen(contract, held_out.take(slice(HELD_OUT)), params)
+    begun = time.monotonic() - (history[-1].seconds if history else 0.0)
+    with progress.task("training", total=steps * epochs) as task:
+        task.advance(steps * len(history), f"epoch {len(history)} was done before" if history else "")
+        for epoch in range(len(history), epochs):
+            rng = np.random.default_rng([params.fit.seed, PERMUTED, epoch])
             order = rng.permutation(len(rows))[: steps * params.fit.batch].astype(np.int32).reshape(steps, -1)
-            known = masking.draw(contract, params.mask, len(rows), rng)
+            known = masking.draw(
+                contract, params.mask, len(rows), np.random.default_rng([params.fit.seed, MASKED, epoch])
+            )
             total = 0.0
             for first in range(0, steps, CHUNK):
                 part = order[first : first + CHUNK]
                 total += float(descent.run(tf.constant(part), tf.constant(known[part])))
                 task.advance(len(part), f"epoch {epoch + 1}, loss {total / (first + len(part)):.4f}")
-            history.append(Epoch(total / steps, round(time.monotonic() - begun, 1)))
+            aside = float(descent.loss(seen))
+            history.append(Epoch(total / steps, aside, round(time.monotonic() - begun, 1)))
+            checkpoint.write(State(tuple(history), descent.arrays()))
     descent.finish()
     return net, history
+
+
+def epochs_of(params: Params, steps: int) -> int:
+    """How many epochs of `steps` steps each: as many as are asked for, or fewer where that would be more than `most_steps`."""
+    if not params.fit.most_steps:
+        return params.fit.epochs
+    return max(1, min(params.fit.epochs, params.fit.most_steps // steps))
+
+
+def _seen(contract: Contract, rows: Rows, params: Params) -> "Targets":
+    """Rows as training would show them, always with the same masks."""
+    rng = np.random.default_rng([params.fit.seed, ASIDE])
+    return Targets.of(rows.hidden(masking.draw(contract, params.mask, len(rows), rng)))
+
+
+def starts(contract: Contract, bins: Segments, rows: Rows, params: Params, progress: Progress) -> Levels:
+    """Where the outputs start: the insurers' levels, and their tariffs where the net is nested on them."""
+    found = levels(rows)
+    if not (params.net.nested and params.loss.premium):
+        return found
+    with progress.task("tariffs", total=1) as task:
+        penalties = Penalties(params.net.number_penalty, params.net.code_penalty)
+        additive = tariffs.fit(contract, bins, rows, params.net.long_vocabulary, penalties)
+        task.advance()
+    return Levels(additive.level, found.logit, additive)
 
 
 def levels(rows: Rows) -> Levels:
@@ -72,17 +161,59 @@ def learning_rates(params: Params, steps: int) -> NDArray[np.float32]:
     return rates
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Rows and all that the losses compare with, as tensors of one length B.
+
+    `share` is the share of insurers that quoted, among those that answered (NaN: none did); `cheapest` the place of the cheapest (-1).
+    """
+
+    numeric: Any
+    categorical: Any
+    quoted: Any
+    log_premium: Any
+    log_panel: Any
+    share: Any
+    cheapest: Any
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Targets":
+        """Of some rows."""
+        answered = (rows.quoted >= 0).sum(1)
+        share = np.where(answered > 0, (rows.quoted == 1).sum(1) / np.maximum(answered, 1), np.nan)
+        quoted = np.isfinite(rows.premium)
+        place = np.where(quoted, rows.premium, np.inf).argmin(1)
+        return cls(
+            tf.constant(rows.numeric),
+            tf.constant(rows.categorical),
+            tf.constant(rows.quoted),
+            tf.constant(np.log(rows.premium)),
+            tf.constant(np.log(panel_prices(rows.premium))),
+            tf.constant(share.astype(np.float32)),
+            tf.constant(np.where(quoted.any(1), place, -1).astype(np.int32)),
+        )
+
+    def take(self, which: Any) -> "Targets":
+        """Some of the rows."""
+        return Targets(**{name: tf.gather(values, which) for name, values in vars(self).items()})
+
+    def hidden(self, known: Any) -> "Targets":
+        """The rows with fields hidden; `known` is bool[B, N + M]."""
+        count = self.numeric.shape[1]
+        return Targets(
+            **vars(self)
+            | {
+                "numeric": tf.where(known[:, :count], self.numeric, math.nan),
+                "categorical": tf.where(known[:, count:], self.categorical, -1),
+            }
+        )
+
+
 class Descent:
     """The net's variables on their way down. Holds the training arrays as tensors."""
 
-    def __init__(self, net: keras.Model, rows: Rows, params: Params, steps: int) -> None:
-        self._net, self._params = net, params
-        self._numeric, self._categorical = tf.constant(rows.numeric), tf.constant(rows.categorical)
-        self._quoted = tf.constant(rows.quoted)
-        self._log_premium, self._log_panel = (
-            tf.constant(np.log(rows.premium)),
-            tf.constant(np.log(panel_prices(rows.premium))),
-        )
+    def __init__(self, net: keras.Model, rows: Targets, params: Params, steps: int) -> None:
+        self._net, self._rows, self._params = net, rows, params
         self._rates = tf.constant(learning_rates(params, steps))
         self._weights = [v.value for v in net.trainable_variables]
         self._first, self._second, self._average = (
@@ -102,20 +233,15 @@ class Descent:
         return total
 
     def _descend(self, which: Any, known: Any) -> Any:
-        count = self._numeric.shape[1]
-        numeric = tf.where(known[:, :count], tf.gather(self._numeric, which), math.nan)
-        categorical = tf.where(known[:, count:], tf.gather(self._categorical, which), -1)
         with tf.GradientTape() as tape:
-            outputs = self._net({"numeric": numeric, "categorical": categorical}, training=True)
-            loss = total_loss(
-                outputs,
-                self._params.loss,
-                tf.gather(self._quoted, which),
-                tf.gather(self._log_premium, which),
-                tf.gather(self._log_panel, which),
-            )
+            loss = self.loss(self._rows.take(which).hidden(known))
         self._move(tape.gradient(loss, self._weights))
         return loss
+
+    def loss(self, rows: Targets) -> Any:
+        """The weighted sum of the branches' losses, with the weights as they are now."""
+        outputs = self._net({"numeric": rows.numeric, "categorical": rows.categorical}, training=True)
+        return total_loss(outputs, self._params.loss, rows)
 
     def _move(self, gradients: Any) -> None:
         """Adam (Kingma, Ba 2015) with decoupled weight decay."""
@@ -139,14 +265,31 @@ class Descent:
         for weight, average in zip(self._weights, self._average, strict=True):
             weight.assign(average)
 
+    def _variables(self) -> dict[str, Any]:
+        parts = {"weight": self._weights, "first": self._first, "second": self._second, "average": self._average}
+        named = {f"{name}_{i}": v for name, variables in parts.items() for i, v in enumerate(variables)}
+        return named | {"step": self._step}
 
-def total_loss(outputs: Any, weights: LossWeights, quoted: Any, log_premium: Any, log_panel: Any) -> Any:
-    """The weighted sum of the branches' losses."""
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Where it is, by name."""
+        return {name: variable.numpy() for name, variable in self._variables().items()}
+
+    def resume(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from there. Raises KeyError or ValueError when the arrays are another net's."""
+        for name, variable in self._variables().items():
+            variable.assign(arrays[name])
+
+
+def total_loss(outputs: Mapping[str, Any], weights: LossWeights, rows: Targets) -> Any:
+    """The weighted sum of the losses of what the net answers."""
     loss = tf.constant(0.0)
     if QUOTE in outputs:
-        loss += weights.quote * quote_loss(outputs[QUOTE], quoted)
+        loss += weights.quote * quote_loss(outputs[QUOTE], rows.quoted)
     if PREMIUM in outputs:
-        loss += weights.premium * pinball_loss(outputs[PREMIUM], log_premium)
+        loss += weights.premium * pinball_loss(outputs[PREMIUM], rows.log_premium)
     if PANEL in outputs:
-        loss += weights.panel * pinball_loss(outputs[PANEL], log_panel)
+        below = panel_loss(outputs[PANEL], rows.log_panel)
+        below += pinball_loss(outputs[LIKELY][:, None, :], rows.share[:, None])
+        below += weights.shortlist * cheapest_loss(outputs[SHORTLIST], rows.cheapest)
+        loss += weights.panel * below
     return loss

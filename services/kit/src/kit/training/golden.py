@@ -4,7 +4,8 @@ No row is anybody's: each column is shuffled by itself, so that the answers that
 
 golden.jsonl has one object a line:
     {"profile": "...", "raw": {field: value or null}, "numeric": [N, null for NaN], "categorical": [M],
-     "outputs": {"probability": [K]} or {"log_premium": [K][3]}, "panel": {"log_premium": [2][3]} (regressor)}
+     "outputs": {"probability": [K]} or {"log_premium": [K][3]}, "panel": {"log_premium": [2][3], "likely_insurers": [3]},
+     "shortlist": {"cheapest_probability": [K]}} (the last two: regressor)
 """
 
 import json
@@ -16,6 +17,13 @@ from numpy.typing import NDArray
 
 from kit.contract import Contract, Field
 from kit.rows import UNKNOWN_CODE
+from kit.training.export import (
+    CHEAPEST_PROBABILITY,
+    LIKELY_INSURERS,
+    LOG_PREMIUM,
+    PANEL_SIGNATURE,
+    SHORTLIST_SIGNATURE,
+)
 from kit.training.masking import Mask
 from kit.training.served import Served
 from kit.training.slices import Rows
@@ -34,7 +42,13 @@ def choose(rows: Rows, profiles: Mapping[str, Mask]) -> tuple[Rows, list[str]]:
 def encode(contract: Contract, rows: Rows, names: list[str], served: Served) -> bytes:
     """golden.jsonl of some rows."""
     outputs = served.packed(rows.numeric, rows.categorical)
-    panel = served.panel(rows.numeric, rows.categorical) if served.has_panel else None
+    inputs = rows.numeric, rows.categorical
+    more: dict[str, dict[str, NDArray[np.float32]]] = {}
+    if served.has_panel:
+        more = {
+            PANEL_SIGNATURE: {LOG_PREMIUM: served.panel(*inputs), LIKELY_INSURERS: served.likely(*inputs)},
+            SHORTLIST_SIGNATURE: {CHEAPEST_PROBABILITY: served.shortlist(*inputs)},
+        }
     lines = []
     for i, name in enumerate(names):
         line: dict[str, Any] = {
@@ -44,8 +58,7 @@ def encode(contract: Contract, rows: Rows, names: list[str], served: Served) -> 
             "categorical": rows.categorical[i].tolist(),
             "outputs": {served.output: outputs[i].tolist()},
         }
-        if panel is not None:
-            line["panel"] = {served.output: panel[i].tolist()}
+        line |= {s: {name: values[i].tolist() for name, values in found.items()} for s, found in more.items()}
         lines.append(json.dumps(line))
     return "\n".join(lines).encode() + b"\n"
 

@@ -2,11 +2,13 @@
 
 model/                                the SavedModel of the project's branch, with its warm-up file
 calibration.parquet, test.parquet     the slices that the net did not see
-manifest.json                         as `wrangle` wrote it
+manifest.json, profile.json           as `wrangle` wrote them
 fit.json                              parameters, seeds and how the loss went
 reference.json                        typical values of each field (see `kit.training.reference`)
+ranges.json                           what is out of range (see `kit.training.ranges`), of the premium branch
 """
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -14,13 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from kit.contract import Contract
-from kit.files import write_atomic
-from kit.stage import BadInput, Progress
-from kit.training import reference, slices
+from kit.files import sha256_of, write_atomic
+from kit.ranges import FILE as RANGES
+from kit.stage import BadInput, Places
+from kit.training import ranges, reference, slices
+from kit.training.checkpoint import FileCheckpoint
 from kit.training.export import export, write_warm_up
 from kit.training.fit import fit
 from kit.training.net import PREMIUM, QUOTE
 from kit.training.params import Params
+from kit.training.profile import PROFILE
 from kit.training.project import Project
 from kit.training.wrangle import MANIFEST, Wrangled
 
@@ -29,17 +34,25 @@ FIT: Final = "fit.json"
 REFERENCE: Final = "reference.json"
 
 
-def train(project: Project, source: Path, out: Path, contract: Contract, params: Params, progress: Progress) -> None:
-    """Fit, export, and pass on. Raises `BadInput`."""
+def train(project: Project, source: Path, out: Path, places: Places, contract: Contract, params: Params) -> None:
+    """Fit, export, and pass on, from the folder `source` to the folder `out`. Raises `BadInput`.
+
+    What was cut off goes on from the checkpoint beside `places.out`, when data, parameters and code are the same.
+    """
     wrangled = Wrangled.read(source, contract)
     check(project, params)
-    rows = slices.read(source / "train.parquet", contract, len(wrangled.insurers))
-    net, history = fit(contract, rows, params, progress)
+    rows, later = (
+        slices.read(source / f"{name}.parquet", contract, len(wrangled.insurers)) for name in ("train", "calibration")
+    )
+    checkpoint = FileCheckpoint(places.out, made_from(wrangled, params))
+    net, history = fit(contract, rows, later, params, places.progress, checkpoint)
     export(net, output_of(project), contract, wrangled.insurers, out / MODEL)
     write_warm_up(out / MODEL, project.name, contract, rows.numeric, rows.categorical)
-    for name in (MANIFEST, "calibration.parquet", "test.parquet"):
+    for name in (MANIFEST, PROFILE, "calibration.parquet", "test.parquet"):
         shutil.copyfile(source / name, out / name)
     write_atomic(out / REFERENCE, reference.encode(contract, rows))
+    if project.branch == "premium":
+        write_atomic(out / RANGES, ranges.fit(contract, rows.numeric, rows.categorical))
     story = {
         "params": asdict(params),
         "seeds": {"fit": params.fit.seed},
@@ -47,6 +60,15 @@ def train(project: Project, source: Path, out: Path, contract: Contract, params:
         "history": [asdict(e) for e in history],
     }
     write_atomic(out / FIT, json.dumps(story, indent=1).encode())
+    checkpoint.remove()
+
+
+def made_from(wrangled: Wrangled, params: Params) -> str:
+    """What decides the net: the data, the insurers, the parameters of net, fit, loss and masks, and the code; sha256 in hex."""
+    code = [(f.name, sha256_of(f)) for f in sorted(Path(__file__).parent.glob("*.py"))]
+    turned = [asdict(part) for part in (params.net, params.fit, params.loss, params.mask)]
+    told = json.dumps([wrangled.contract, wrangled.data, wrangled.insurers, turned, code], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def output_of(project: Project) -> str:
