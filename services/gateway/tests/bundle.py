@@ -1,27 +1,38 @@
 """A store with a whole bundle in it, made without training anything."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from support import INSURERS, MOTOR
+from support import INSURERS, MOTOR, ranges_file
 
 from kit.artefacts import Manifest, Published, Store
 from kit.bundles import Bundle, Release, assemble, write_release
+from kit.calibration import fingerprint
 
-EVEN: Final = {"pooled": {"low": -0.1, "high": 0.1, "rows": 100}}
+MODEL: Final = b"not a graph"
+HEAD: Final = {"scheme": 2, "level": 0.8, "model": fingerprint({"saved_model.pb": hashlib.sha256(MODEL).hexdigest()})}
+
+
+def even(*numbers: float, names: tuple[str, ...] = ("low", "high")) -> dict[str, Any]:
+    """A table with the same numbers for every risk."""
+    return {"numbers": names, "pooled": {"add": numbers, "rows": 100}, "half": {}, "keys": {}}
+
+
+EVEN: Final = even(-0.1, 0.1)
 FILES: Final[dict[str, dict[str, Any]]] = {
     "quote-classifier": {
         "calibration.json": {
-            "level": 0.8,
-            "probabilities": {"pooled": {"slope": 1.0, "intercept": 0.0, "rows": 100}},
-            "likely_insurers": {"pooled": {"low": -2.0, "high": 2.0, "rows": 100}},
+            **HEAD,
+            "probabilities": even(1.0, 1.0, 0.0, names=("a", "b", "c")),
+            "likely_insurers": even(-2.0, 2.0),
         },
     },
     "premium-regressor": {
         "calibration.json": {
-            "level": 0.8,
+            **HEAD,
             "intervals": EVEN,
             "panel": {"cheapest": EVEN, "mean_of_five_cheapest": EVEN},
         },
@@ -29,7 +40,9 @@ FILES: Final[dict[str, dict[str, Any]]] = {
             "ncd_years": [[0, 0.5], [9, 0.5]],
             "conviction": [["none", 0.9], ["dr10", 0.1]],
             "modified": [],
+            "row": {"ncd_years": 9},
         },
+        "ranges.json": json.loads(ranges_file()),
     },
 }
 
@@ -46,6 +59,7 @@ def publish(
         else:
             (folder / name).write_text(json.dumps(content))
     (folder / "card.md").write_text(f"# {project}\n")
+    (folder / "saved_model.pb").write_bytes(MODEL)
     return store.publish(
         folder, Manifest(project, 0, "2026-01-01T00:00:00+00:00", "unknown", contract, "data", insurers)
     )

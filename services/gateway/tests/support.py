@@ -21,7 +21,8 @@ from gateway.domain.serving import Model, Serving, Typical
 from gateway.ports import Answer, Categorical, Known, Numeric
 from gateway.pricing.pricer import Outside
 from kit import contract as contracts
-from kit.calibration import Intervals, Probabilities, Table
+from kit.calibration import Bands, Counts, Intervals, Probabilities, Table
+from kit.ranges import VERSION, Ranges, encode
 
 MOTOR: Final = contracts.load()
 K: Final = 8
@@ -41,9 +42,23 @@ BY_IDS: Final = {
 }
 
 
+def ranges_file(**changes: Any) -> bytes:
+    """A ranges.json that allows whatever the contract allows; `box` and `pairs` may say otherwise."""
+    raw: dict[str, Any] = {
+        "version": VERSION,
+        "contract": MOTOR.fingerprint,
+        "box": {f.name: [f.minimum, f.maximum] for f in MOTOR.numeric} | changes.get("box", {}),
+        "lists": {},
+        "bins": {f.name: [] for f in MOTOR.numeric} | changes.get("bins", {}),
+        "expectations": [],
+        "pairs": changes.get("pairs", {"limit": 255, "between": [], "tables": ""}),
+    }
+    return encode(raw)
+
+
 def serving(**changes: Any) -> Serving:
     """A bundle of eight insurers whose calibration widens every interval by a tenth of a log pound and moves no probability."""
-    even = Intervals(Table({}, (-0.1, 0.1)))
+    even, nowhere = Intervals(Table.constant(-0.1, 0.1)), Bands.of(MOTOR, {})
     made = Serving(
         bundle="2026-01-01.1",
         contract=MOTOR.fingerprint,
@@ -53,11 +68,14 @@ def serving(**changes: Any) -> Serving:
         insurers=INSURERS,
         classifier=Model("quote-classifier", 3, "c" * 64, "2026-01-01T00:00:00+00:00", "# Card of the classifier"),
         regressor=Model("premium-regressor", 4, "d" * 64, "2026-01-01T00:00:00+00:00", "# Card of the regressor"),
-        probabilities=Probabilities(Table({}, (1.0, 0.0))),
+        probabilities=Probabilities(Table.constant(1.0, 1.0, 0.0, effects=1)),
         intervals=even,
         cheapest=even,
         mean_of_five_cheapest=even,
-        likely_insurers=Table({}, (-2.0, 2.0)),
+        likely_insurers=Counts(Table.constant(-2.0, 2.0)),
+        quote_bands=nowhere,
+        price_bands=nowhere,
+        ranges=Ranges.read(ranges_file(), MOTOR),
         typical={
             "licence_years": (Typical(2.0, 0.25), Typical(20.0, 0.75)),
             "ncd_years": (Typical(0, 0.5), Typical(9, 0.5)),

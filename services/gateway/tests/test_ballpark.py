@@ -15,6 +15,7 @@ from support import (
     World,
     classifier,
     client,
+    ranges_file,
     regressor,
     serving,
 )
@@ -27,6 +28,7 @@ from gateway.domain.trace import Trace
 from gateway.ports import Answer, Categorical, Numeric
 from gateway.pricing.pricer import Outside, Pricer
 from gateway.pricing.questions import ROWS_A_CALL
+from kit.ranges import Ranges
 
 COLUMN = {f.name: i for part in (MOTOR.numeric, MOTOR.categorical) for i, f in enumerate(part)}
 
@@ -60,6 +62,18 @@ async def test_the_answer_has_the_documented_form() -> None:
     assert 4.4 == body["likely_insurers"]["expected"]
     assert ["driver.age", "driver.licence_years", "area.sector", "vehicle.vehicle_id"] == body["answered"]
     assert {"cover.cover": "comprehensive", "cover.voluntary_excess": 250} == body["assumed"]
+
+
+async def test_a_risk_out_of_range_has_figures_without_bands() -> None:
+    """Neither the prices' nor the count's: calibration promises nothing there."""
+    ranges = Ranges.read(ranges_file(box={"age": [40, 99]}), MOTOR)
+    async with client(World(serving=serving(ranges=ranges))) as ask:
+        body = (await ask.post("/v1/ballpark", json=QUOTE)).json()
+
+    assert ["driver.age"] == body["out_of_range"]
+    assert {"premium": 400.0, "low": None, "high": None} == body["cheapest"]
+    assert {"premium": 470.0, "low": None, "high": None} == body["mean_of_five_cheapest"]
+    assert {"expected": 4.4, "low": None, "high": None} == body["likely_insurers"]
 
 
 async def test_the_best_question_comes_first() -> None:

@@ -1,15 +1,40 @@
 """How two models' arrays become statuses, prices and the panel's figures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from support import INSURERS, LOG_PREMIUM, PANEL, PROBABILITY, K, serving
+from support import INSURERS, LOG_PREMIUM, MOTOR, PANEL, PROBABILITY, K, serving
 
 from gateway.domain.answers import Band, Panel
+from gateway.domain.serving import Standing
 from gateway.ports import Answer
 from gateway.pricing.merge import Merged, at_rate, bands, count, merge
-from kit.calibration import Intervals, Probabilities, Table
+from kit.calibration import Bands, Cells, Counts, Intervals, Probabilities, Table
 
-KEY = np.array([5])
+AGES = Bands.of(MOTOR, {"age": [25]})
+
+
+def standing(key: int, age: float = 40.0) -> Standing:
+    """Where somebody of that age who answered so much looks, in both models' tables."""
+    numeric = np.full((1, len(MOTOR.numeric)), np.nan, np.float32)
+    numeric[0, [field.name for field in MOTOR.numeric].index("age")] = age
+    places = AGES.places(numeric, np.full((1, len(MOTOR.categorical)), -1, np.int32))
+    return Standing(*[Cells(np.array([key]), places)] * 2)
+
+
+def by_key(table: Table, key: int, last: list[float]) -> Table:
+    """The table with a row for a key, whose last numbers are these, and which adds a tenth to them below 25."""
+    return replace(
+        table,
+        by_key={key: 1},
+        first=np.repeat(table.first, 2, axis=0),
+        last=np.concatenate([table.last, np.reshape(last, (1, -1, 1))]),
+        bands=np.array([np.zeros((3, len(last))), np.outer([0.0, 1.0, 0.0], np.full(len(last), 0.1))]),
+    )
+
+
+KEY = standing(5)
 PRICES = np.linspace(700.0, 400.0, K).round(2)
 
 
@@ -96,23 +121,25 @@ def test_the_tax_rate_scales_prices(rate: float, factor: float) -> None:
 
 
 def test_calibration_depends_on_what_was_answered() -> None:
-    """Each key has its own interval and its own probabilities; any other has the pooled ones."""
+    """Each key has its own interval and its own probabilities; any other has the pooled ones. Within a key it depends on the band."""
     made = serving(
-        intervals=Intervals(Table({5: (-1.0, 1.0)}, (0.0, 0.0))),
-        probabilities=Probabilities(Table({5: (1.0, 9.0)}, (1.0, 0.0))),
+        intervals=Intervals(by_key(Table.constant(0.0, 0.0), 5, [-1.0, 1.0])),
+        probabilities=Probabilities(by_key(Table.constant(1.0, 1.0, 0.0, effects=1), 5, [9.0])),
     )
     arrays = PROBABILITY[np.newaxis], LOG_PREMIUM[np.newaxis]
-    known = merge(made, np.array([5]), *arrays, chosen=None, ipt_rate=0.12)
-    other = merge(made, np.array([6]), *arrays, chosen=None, ipt_rate=0.12)
+    known, young, other = (
+        merge(made, at, *arrays, chosen=None, ipt_rate=0.12) for at in (standing(5), standing(5, 20.0), standing(6))
+    )
 
     assert (8, 5) == (known.panel.likely, other.panel.likely)
     assert (PRICES * np.exp(1.2)).round(2).tolist() == pytest.approx(prices(known)["high"], abs=0.03)
+    assert (PRICES * np.exp(1.3)).round(2).tolist() == pytest.approx(prices(young)["high"], abs=0.03)
     assert (PRICES * np.exp(0.2)).round(2).tolist() == pytest.approx(prices(other)["high"], abs=0.03)
 
 
 def test_the_panels_bands_are_calibrated_apart() -> None:
     """The cheapest price and the mean of five have tables of their own."""
-    made = serving(mean_of_five_cheapest=Intervals(Table({}, (0.0, 0.0))))
+    made = serving(mean_of_five_cheapest=Intervals(Table.constant(0.0, 0.0)))
     cheapest, mean = bands(made, KEY, PANEL[np.newaxis], ipt_rate=0.12)
 
     assert Band(400.0, round(400 * np.exp(-0.4), 2), round(400 * np.exp(0.4), 2)) == cheapest
@@ -123,11 +150,18 @@ def test_the_count_is_an_expectation_with_a_band() -> None:
     """The sum of the probabilities; the band lies within what is possible."""
     found = count(serving(), KEY, np.full((1, K), 0.5))
 
-    assert (4.0, 1, 7) == (found.expected, found.low, found.high)  # two of sqrt(8 / 4) to each side
+    assert (4.0, 2, 6) == (found.expected, found.low, found.high)  # within two of sqrt(8 / 4) to each side
+
+
+def test_a_band_without_a_whole_number_holds_the_nearest() -> None:
+    """Nobody counts 4.2 to 4.4 insurers."""
+    found = count(serving(likely_insurers=Counts(Table.constant(0.0, 0.1))), KEY, np.full((1, K), 0.53))
+
+    assert (4.2, 4, 4) == (found.expected, found.low, found.high)
 
 
 def test_the_count_stays_on_the_panel() -> None:
     """Nobody expects more insurers than there are."""
-    found = count(serving(likely_insurers=Table({}, (-99.0, 99.0))), KEY, np.full((1, K), 0.5))
+    found = count(serving(likely_insurers=Counts(Table.constant(-99.0, 99.0))), KEY, np.full((1, K), 0.5))
 
     assert (0, K) == (found.low, found.high)

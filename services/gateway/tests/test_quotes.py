@@ -3,7 +3,9 @@
 from typing import Any
 
 from httpx2 import AsyncClient
-from support import BY_IDS, INSURERS, QUOTE, World, client, regressor
+from support import BY_IDS, INSURERS, MOTOR, QUOTE, World, client, ranges_file, regressor, serving
+
+from kit.ranges import Ranges
 
 
 async def answer(ask: AsyncClient, body: Any, query: str = "") -> Any:
@@ -70,6 +72,37 @@ async def test_a_code_that_nobody_has_seen_is_named() -> None:
         body = await answer(ask, {"risk": {"driver": {"age": 30, "occupation": "occ-99"}}})
 
     assert ["driver.occupation"] == body["out_of_range"]
+
+
+def narrow() -> World:
+    """A bundle whose models have learnt from drivers of 25 and more."""
+    return World(serving=serving(ranges=Ranges.read(ranges_file(box={"age": [25, 99]}), MOTOR)))
+
+
+async def test_a_risk_out_of_range_has_prices_without_intervals() -> None:
+    """Calibration promises nothing there; what the models say stays, in both layouts and in the panel."""
+    body = {"risk": {"driver": {"age": 20}}}
+    async with client(narrow()) as ask:
+        rows, columns = [await answer(ask, body | {"quote_id": "q-1"}, query) for query in ("", "?layout=columns")]
+
+    assert ["driver.age"] == rows["out_of_range"]
+    assert (True, []) == (rows["complete"], rows["degraded"])
+    assert {"insurer": "i-0005", "premium": 528.57, "low": None, "high": None} == rows["panel"]["cheapest"]
+    assert {(None, None)} == {(row["low"], row["high"]) for row in rows["insurers"]}
+    assert 700.0 == rows["insurers"][0]["premium"]
+    assert {name: [row[name] for row in rows["insurers"]] for name in rows["insurers"][0]} == columns["insurers"]
+
+
+async def test_alarms_are_counted_by_kind() -> None:
+    """A site that sends another unit shows, and no value does."""
+    world = narrow()
+    async with client(world) as ask:
+        await answer(ask, {"risk": {"driver": {"age": 20, "occupation": "occ-99"}}})
+        await answer(ask, QUOTE)
+
+    assert {"box": 1, "joint": 0, "code": 1} == {
+        kind: world.count("ballpark_out_of_range_total", kind=kind) for kind in ("box", "joint", "code")
+    }
 
 
 async def test_the_store_is_asked_once_and_only_when_needed() -> None:

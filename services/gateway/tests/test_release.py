@@ -25,10 +25,11 @@ def test_a_whole_bundle_is_read(tmp_path: Path) -> None:
         serving.classifier.version,
         serving.classifier.sha256,
     )
-    assert (-0.1, 0.1) == serving.cheapest.table.pooled
+    assert [-0.1, 0.1] == serving.cheapest.table.last[0, :, 0].tolist()
     assert "# premium-regressor\n" == serving.regressor.card
     assert {"ncd_years", "conviction"} == serving.typical.keys()
     assert (Typical(0, 0.5), Typical(9, 0.5)) == serving.typical["ncd_years"]
+    assert {"ncd_years": 9} == serving.typical_row
 
 
 def test_a_release_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_another_contract_is_refused(tmp_path: Path) -> None:
         load_serving(store, release, replace(MOTOR, fingerprint="0123456789abcdef"))
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "calibration.json", "reference.json", "card.md"])
+@pytest.mark.parametrize("name", ["manifest.json", "calibration.json", "reference.json", "ranges.json", "card.md"])
 def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
     """Every file that is read is the one that was published."""
     store, release, bundle = bundles.make(tmp_path)
@@ -70,10 +71,32 @@ def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_table_without_its_numbers_is_refused(tmp_path: Path) -> None:
     """A bundle that cannot be calibrated is no bundle."""
     store, release, _ = bundles.make(
-        tmp_path, changed={"calibration.json": {"level": 0.8, "probabilities": {"pooled": {"slope": 1.0}}}}
+        tmp_path,
+        changed={"calibration.json": bundles.HEAD | {"probabilities": bundles.even(1.0, 1.0, names=("a", "b", "c"))}},
     )
 
-    with pytest.raises(BadRelease, match=r"intercept"):
+    with pytest.raises(BadRelease, match=r"quote-classifier: .*`probabilities`.* needs `add` with a, b, c"):
+        load_serving(store, release, MOTOR)
+
+
+def test_tables_of_another_model_are_refused(tmp_path: Path) -> None:
+    """Intervals of one model around the prices of another would promise nothing, without a sign."""
+    store, release, _ = bundles.make(
+        tmp_path,
+        changed={"calibration.json": bundles.FILES["quote-classifier"]["calibration.json"] | {"model": "c0ffee"}},
+    )
+
+    with pytest.raises(BadRelease, match=r"quote-classifier/1: calibration.json was fitted to model c0ffee, this is"):
+        load_serving(store, release, MOTOR)
+
+
+@pytest.mark.parametrize("scheme", [1, 3, None])
+def test_a_scheme_that_is_not_known_is_refused(tmp_path: Path, scheme: int | None) -> None:
+    """The message says what to do."""
+    tables = bundles.FILES["quote-classifier"]["calibration.json"] | {"scheme": scheme}
+    store, release, _ = bundles.make(tmp_path, changed={"calibration.json": tables})
+
+    with pytest.raises(BadRelease, match=rf"has scheme {scheme}, this program reads 2: run the model's test stage"):
         load_serving(store, release, MOTOR)
 
 

@@ -1,14 +1,16 @@
 """How what was sent, assumed and looked up becomes the models' row."""
 
 import numpy as np
-from support import MOTOR, entity
+from support import MOTOR, entity, ranges_file
 
 from gateway.app import layouts
+from gateway.domain.reasons import Alarm
 from gateway.domain.risk import Risk
 from gateway.pricing.row import Packer
 from kit import rows
+from kit.ranges import Ranges
 
-PACKER = Packer(MOTOR, layouts(MOTOR))
+PACKER = Packer(MOTOR, layouts(MOTOR), Ranges.read(ranges_file(), MOTOR))
 
 
 def test_what_is_assumed_is_shown_and_used() -> None:
@@ -49,3 +51,27 @@ def test_the_key_is_that_of_the_training_side() -> None:
     row = PACKER.pack(Risk({"age": 30}, {"vehicle": "v-00123"}), {("vehicle", "v-00123"): entity("vehicle")})
 
     np.testing.assert_array_equal(rows.answered(MOTOR, row.numeric, row.categorical), row.key)
+
+
+def test_an_unseen_code_keeps_its_interval() -> None:
+    """The models have learnt what "not known" means, and so has the calibration."""
+    row = PACKER.pack(Risk({"age": 30, "occupation": "occ-99"}), {})
+
+    assert (False, (Alarm.CODE,)) == (row.is_outside, row.alarms)
+
+
+def test_a_number_outside_its_box_puts_the_row_outside() -> None:
+    """Its path is named, after the codes that nobody has seen."""
+    packer = Packer(MOTOR, layouts(MOTOR), Ranges.read(ranges_file(box={"annual_mileage": [1000, 40000]}), MOTOR))
+    row = packer.pack(Risk({"age": 30, "occupation": "occ-99", "annual_mileage": 50000}), {})
+
+    assert ("driver.occupation", "use.annual_mileage") == row.out_of_range
+    assert (True, (Alarm.CODE, Alarm.BOX)) == (row.is_outside, row.alarms)
+
+
+def test_what_the_store_knows_is_checked_too() -> None:
+    """A slip of a unit in the feature store is as wrong as one in a request."""
+    packer = Packer(MOTOR, layouts(MOTOR), Ranges.read(ranges_file(box={"vehicle_value": [100, 100_000]}), MOTOR))
+    row = packer.pack(Risk({"age": 30}, {"vehicle": "v-00123"}), {("vehicle", "v-00123"): entity("vehicle")})
+
+    assert (("vehicle.vehicle_value",), True) == (row.out_of_range, row.is_outside)

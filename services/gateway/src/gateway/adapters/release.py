@@ -5,14 +5,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from gateway.domain.risk import Value
 from gateway.domain.serving import Model, Serving, Typical
 from kit.artefacts import BadArtefact, Manifest, Published, Store
 from kit.bundles import BadBundle, Bundle, mismatch, read_bundle, read_release
-from kit.calibration import BadCalibration, Intervals, Probabilities, Table, read_section
+from kit.calibration import FILE as CALIBRATION, BadCalibration, Calibration, fingerprint, read as read_calibration
 from kit.contract import Contract
+from kit.ranges import FILE as RANGES, BadRanges, Ranges
 
-CALIBRATION: Final = "calibration.json"
 REFERENCE: Final = "reference.json"
+TYPICAL_ROW: Final = "row"
 CARD: Final = "card.md"
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ def load_serving(store_url: str, release_url: str, contract: Contract) -> Servin
         return _serving(store, read_bundle(store, release.stable), contract)
     except OSError as error:
         raise BadRelease(f"the store cannot be read: {error.strerror or type(error).__name__}") from error
-    except (BadArtefact, BadBundle, BadCalibration) as error:
+    except (BadArtefact, BadBundle, BadCalibration, BadRanges) as error:
         raise BadRelease(str(error)) from error
 
 
@@ -60,12 +62,11 @@ def _serving(store: Store, bundle: Bundle, contract: Contract) -> Serving:
         raise BadRelease(f"bundle {bundle.id}: {difference}")
     if classifier.contract != bundle.contract:
         raise BadRelease(f"bundle {bundle.id}: its models were trained on contract {classifier.contract[:12]}")
-    quote_tables = store.read_file(classifier.project, classifier.version, CALIBRATION, classifier)
-    price_tables = store.read_file(regressor.project, regressor.version, CALIBRATION, regressor)
-    for project, tables in ((classifier.project, quote_tables), (regressor.project, price_tables)):
-        if not math.isclose(level := _level(project, tables), bundle.level):
-            raise BadRelease(f"bundle {bundle.id} has level {bundle.level}, {project} was calibrated at {level}")
-    panel = read_section(price_tables, "panel")
+    quote, price = (_calibration(store, manifest, contract) for manifest in (classifier, regressor))
+    for project, tables in ((classifier.project, quote), (regressor.project, price)):
+        if not math.isclose(tables.level, bundle.level):
+            raise BadRelease(f"bundle {bundle.id} has level {bundle.level}, {project} was calibrated at {tables.level}")
+    reference = store.read_file(regressor.project, regressor.version, REFERENCE, regressor)
     return Serving(
         bundle=bundle.id,
         contract=bundle.contract,
@@ -75,12 +76,16 @@ def _serving(store: Store, bundle: Bundle, contract: Contract) -> Serving:
         insurers=classifier.insurers,
         classifier=_model(store, classifier, bundle.classifier),
         regressor=_model(store, regressor, bundle.regressor),
-        probabilities=Probabilities(Table.read(read_section(quote_tables, "probabilities"), "slope", "intercept")),
-        intervals=_intervals(read_section(price_tables, "intervals")),
-        cheapest=_intervals(_figure(panel, "cheapest")),
-        mean_of_five_cheapest=_intervals(_figure(panel, "mean_of_five_cheapest")),
-        likely_insurers=Table.read(read_section(quote_tables, "likely_insurers"), "low", "high"),
-        typical=_typical(store.read_file(regressor.project, regressor.version, REFERENCE, regressor), contract),
+        probabilities=quote.probabilities(),
+        intervals=price.intervals(),
+        cheapest=price.intervals("panel.cheapest"),
+        mean_of_five_cheapest=price.intervals("panel.mean_of_five_cheapest"),
+        likely_insurers=quote.counts(),
+        quote_bands=quote.bands,
+        price_bands=price.bands,
+        ranges=Ranges.read(store.read_file(regressor.project, regressor.version, RANGES, regressor), contract),
+        typical=_typical(reference, contract),
+        typical_row=_typical_row(reference, contract),
     )
 
 
@@ -88,15 +93,18 @@ def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and 0 < value < 1  # false for NaN and for both booleans
 
 
-def _level(project: str, tables: bytes) -> float:
-    """The level at which an artefact was calibrated."""
+def _calibration(store: Store, manifest: Manifest, contract: Contract) -> Calibration:
+    """An artefact's tables. Raises `BadRelease` when they were not fitted to its model."""
+    text = store.read_file(manifest.project, manifest.version, CALIBRATION, manifest)
     try:
-        level = json.loads(tables)["level"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadRelease(f"{project}: {CALIBRATION} has no `level`") from error
-    if not _is_share(level):
-        raise BadRelease(f"{project}: `level` of {CALIBRATION} must be a number between 0 and 1")
-    return float(level)
+        tables = read_calibration(text, contract, len(manifest.insurers))
+    except BadCalibration as error:
+        raise BadRelease(f"{manifest.project}: {error}") from error
+    if tables.model != (model := fingerprint(manifest.files)):
+        raise BadRelease(
+            f"{manifest.project}/{manifest.version}: {CALIBRATION} was fitted to model {tables.model[:12]}, this is {model[:12]}"
+        )
+    return tables
 
 
 def _manifest(store: Store, pinned: Published) -> Manifest:
@@ -108,17 +116,6 @@ def _model(store: Store, manifest: Manifest, pinned: Published) -> Model:
     return Model(manifest.project, manifest.version, pinned.sha256, manifest.created, card)
 
 
-def _figure(panel: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    if name not in panel:
-        raise BadRelease(f"{CALIBRATION}: `panel` has no `{name}`")
-    table: Mapping[str, Any] = panel[name]
-    return table
-
-
-def _intervals(raw: Mapping[str, Any]) -> Intervals:
-    return Intervals(Table.read(raw, "low", "high"))
-
-
 def _typical(text: bytes, contract: Contract) -> Mapping[str, tuple[Typical, ...]]:
     """`{field: [[value, weight], ...]}`; a field without values is not worth asking for."""
     try:
@@ -126,7 +123,16 @@ def _typical(text: bytes, contract: Contract) -> Mapping[str, tuple[Typical, ...
         return {
             contract.field(name).name: tuple(Typical(value, float(weight)) for value, weight in entries)
             for name, entries in raw.items()
-            if entries
+            if entries and name != TYPICAL_ROW
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadRelease(f"{REFERENCE} cannot be read: {type(error).__name__}") from error
+
+
+def _typical_row(text: bytes, contract: Contract) -> Mapping[str, Value]:
+    """`{"row": {field: value}}`: answers that can be one driver's; none in a file from before there was one."""
+    try:
+        raw: dict[str, Value] = json.loads(text).get(TYPICAL_ROW, {})
+        return {contract.field(name).name: value for name, value in raw.items()}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise BadRelease(f"{REFERENCE}: `{TYPICAL_ROW}` cannot be read: {type(error).__name__}") from error

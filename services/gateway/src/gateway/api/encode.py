@@ -61,7 +61,7 @@ def _caveats(caveats: Caveats) -> dict[str, Any]:
     }
 
 
-def _band(band: Band | None) -> dict[str, float] | None:
+def _band(band: Band | None) -> dict[str, float | None] | None:
     return None if band is None else {"premium": band.premium, "low": band.low, "high": band.high}
 
 
@@ -92,14 +92,17 @@ def _rows(insurers: Insurers) -> bytes:
     columns += [insurers.probability.tolist()] if insurers.probability is not None else []
     for prices in (insurers.premium, insurers.low, insurers.high):
         columns += [prices.tolist()] if prices is not None else []
-    text = _template(insurers.ids, insurers.probability is not None, insurers.premium is not None)
+    text = _template(
+        insurers.ids, insurers.probability is not None, insurers.premium is not None, insurers.low is not None
+    )
     return (text % tuple(chain.from_iterable(zip(*columns, strict=True)))).encode()
 
 
 @lru_cache(maxsize=64)  # the whole panel's are asked for again and again; subsets come and go
-def _template(ids: tuple[str, ...], has_probability: bool, has_prices: bool) -> str:
+def _template(ids: tuple[str, ...], has_probability: bool, has_prices: bool, has_intervals: bool) -> str:
     probability, price = "%.4f" if has_probability else "null", "%.2f" if has_prices else "null"
-    rest = f'"status":"%s","probability":{probability},"premium":{price},"low":{price},"high":{price}}}'
+    end = "%.2f" if has_intervals else "null"
+    rest = f'"status":"%s","probability":{probability},"premium":{price},"low":{end},"high":{end}}}'
     return "[" + ",".join(f'{{"insurer":"{insurer}",{rest}' for insurer in ids) + "]"
 
 

@@ -14,10 +14,11 @@ _DIGITS: Final = re.compile(r"\[0-9\]\{(\d+)\}")
 
 def quotes_examples(contract: Contract, serving: Serving) -> Mapping[str, Any]:
     """Bodies for `POST /v1/quotes` by a short description."""
-    by_id = risk(contract, serving.typical, by_id=True)
+    typical = _typical(serving)
+    by_id = risk(contract, typical, by_id=True)
     return {
         "by ids of the feature store": {"risk": by_id},
-        "by attributes": {"risk": risk(contract, serving.typical, by_id=False)},
+        "by attributes": {"risk": risk(contract, typical, by_id=False)},
         "for two insurers, with another tax rate": {
             "risk": by_id,
             "quote_id": "0198c2b4-example",
@@ -30,7 +31,7 @@ def quotes_examples(contract: Contract, serving: Serving) -> Mapping[str, Any]:
 
 def ballpark_examples(contract: Contract, serving: Serving) -> Mapping[str, Any]:
     """Bodies for `POST /v1/ballpark` by a short description."""
-    everything = risk(contract, serving.typical, by_id=True)
+    everything = risk(contract, _typical(serving), by_id=True)
     required = {f.name for f in contract.fields if f.required}
     needed = {group: {n: v for n, v in fields.items() if n in required} for group, fields in everything.items()}
     needed = {group: fields for group, fields in needed.items() if fields}
@@ -54,6 +55,11 @@ def risk(contract: Contract, typical: Mapping[str, tuple[Typical, ...]], *, by_i
         _, group_name, name = wrong.loc.split(".")
         found[group_name].pop(name, None)  # an answer may contradict two others
     return found
+
+
+def _typical(serving: Serving) -> Mapping[str, tuple[Typical, ...]]:
+    """The typical driver's own answers, so that they go together, and for any other field what is typical of it."""
+    return {**serving.typical, **{name: (Typical(value, 1.0),) for name, value in serving.typical_row.items()}}
 
 
 def _id_of(contract: Contract, entity: Entity) -> str:

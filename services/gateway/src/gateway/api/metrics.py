@@ -25,6 +25,7 @@ class Metrics:
     feature_reads: Counter
     bundle: Gauge
     shed: Counter
+    out_of_range: Counter
 
     @classmethod
     def register(cls, into: CollectorRegistry) -> Self:
@@ -53,6 +54,7 @@ class Metrics:
             feature_reads=counter("ballpark_feature_reads_total"),
             bundle=gauge("ballpark_bundle_info"),
             shed=counter("ballpark_shed_total"),
+            out_of_range=counter("ballpark_out_of_range_total"),
         )
 
     def record(self, route: str, status: int, took: float, trace: Trace) -> None:
@@ -68,3 +70,5 @@ class Metrics:
             self.feature_reads.labels(entity, outcome).inc()
         for reason in trace.degraded:
             self.degraded.labels(reason).inc()
+        for alarm in trace.alarms:
+            self.out_of_range.labels(alarm).inc()

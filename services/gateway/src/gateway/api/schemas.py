@@ -99,6 +99,10 @@ _PROBABILITY: Final = _or_null(
     {"type": "number", "minimum": 0, "maximum": 1}, "That it quotes; null without the classifier."
 )
 _MAYBE_PRICE: Final = _or_null(_PRICE, "Pounds a year, gross; null without the regressor.")
+_END: Final = _or_null(
+    _PRICE, "An end of the calibrated interval; null without the regressor, or when the risk is out of range."
+)
+_COUNT_END: Final = _or_null(_COUNT, "An end of the calibrated band; null when the risk is out of range.")
 
 _CAVEATS: Final[Mapping[str, Schema]] = {
     "complete": {"type": "boolean", "description": "Whether both models answered."},
@@ -108,20 +112,25 @@ _CAVEATS: Final[Mapping[str, Schema]] = {
         "additionalProperties": {"type": ["string", "number", "boolean"]},
         "description": "What was assumed because nothing was sent, by path. Show it with the price.",
     },
-    "out_of_range": _list(_TEXT, "Paths whose value no training data had: treated as not known."),
+    "out_of_range": _list(
+        _TEXT,
+        "Paths of what the training data did not have. A code that nobody has seen is treated as not known. A number outside its usual "
+        "range, or answers that hardly ever go together (a slip of a unit, two fields in each other's place), void the calibration: "
+        "then every `low` and `high` is null.",
+    ),
 }
 
 _ANSWERS: Final[dict[str, Schema]] = {
     "Band": _object(
-        "A yearly gross price in pounds, and its calibrated interval.", premium=_PRICE, low=_PRICE, high=_PRICE
+        "A yearly gross price in pounds, and its calibrated interval.", premium=_PRICE, low=_END, high=_END
     ),
     "InsurerRow": _object(
         insurer=_INSURER,
         status=_STATUS,
         probability=_PROBABILITY,
         premium=_MAYBE_PRICE,
-        low=_MAYBE_PRICE,
-        high=_MAYBE_PRICE,
+        low=_END,
+        high=_END,
     ),
     "InsurerColumns": _object(
         "The same values as the rows, one list for each.",
@@ -129,13 +138,13 @@ _ANSWERS: Final[dict[str, Schema]] = {
         status=_list(_STATUS),
         probability=_list(_PROBABILITY),
         premium=_list(_MAYBE_PRICE),
-        low=_list(_MAYBE_PRICE),
-        high=_list(_MAYBE_PRICE),
+        low=_list(_END),
+        high=_list(_END),
     ),
     "Panel": _object(
         "Figures over the insurers that will likely quote; null where they cannot be said.",
         likely=_or_null(_COUNT),
-        cheapest=_or_null(_object(insurer=_INSURER, premium=_PRICE, low=_PRICE, high=_PRICE)),
+        cheapest=_or_null(_object(insurer=_INSURER, premium=_PRICE, low=_END, high=_END)),
         mean_of_five_cheapest=_or_null(_PRICE),
     ),
     "QuotesAnswer": _object(
@@ -155,7 +164,7 @@ _ANSWERS: Final[dict[str, Schema]] = {
         **_CAVEATS,
         cheapest=_or_null(ref("Band")),
         mean_of_five_cheapest=_or_null(ref("Band")),
-        likely_insurers=_or_null(_object(expected={"type": "number"}, low=_COUNT, high=_COUNT)),
+        likely_insurers=_or_null(_object(expected={"type": "number"}, low=_COUNT_END, high=_COUNT_END)),
         answered=_list(_TEXT, "What was sent, by path."),
         next_questions=_or_null(
             _list(_object(field=_TEXT, narrows_band_by={"type": "number", "exclusiveMinimum": 0, "maximum": 1})),

@@ -14,16 +14,16 @@ Prices = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A price and its calibrated interval."""
+    """A price and its calibrated interval; None where the risk is out of range, for there the calibration promises nothing."""
 
     premium: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Caveats:
-    """What every answer says of itself. `complete`: both models answered."""
+    """What every answer says of itself. `complete`: both models answered. `out_of_range`: paths of what training data did not have."""
 
     complete: bool
     degraded: tuple[Reason, ...]
@@ -43,7 +43,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Insurers:
-    """One row for each insurer, as columns [K]; None where the model that knows is missing."""
+    """One row for each insurer, as columns [K]; None where the model that knows is missing.
+
+    `low` and `high` are also None where the risk is out of range.
+    """
 
     ids: tuple[str, ...]
     status: list[str]
@@ -67,11 +70,11 @@ class QuoteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many insurers will quote, with a band."""
+    """How many insurers will quote, with a band; None where the risk is out of range."""
 
     expected: float
-    low: int
-    high: int
+    low: int | None
+    high: int | None
 
 
 @dataclass(frozen=True, slots=True)

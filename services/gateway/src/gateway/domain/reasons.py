@@ -37,6 +37,14 @@ class Reason(StrEnum):
     CALIBRATION_MISSING = "calibration_missing"
 
 
+class Alarm(StrEnum):
+    """Why something is listed in `out_of_range`."""
+
+    BOX = "box"  # a number that is outside the range of the training data by itself
+    JOINT = "joint"  # answers that do not go together
+    CODE = "code"  # a code that no training data had; it counts as not known
+
+
 OUT_OF_TIME: Final = frozenset({CallOutcome.TIMEOUT, CallOutcome.SKIPPED})
 
 OF_CALLS: Final[Mapping[tuple[Branch, CallOutcome], Reason]] = {

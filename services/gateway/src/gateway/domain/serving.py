@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gateway.domain.risk import Value
-from kit.calibration import Intervals, Probabilities, Table
+from kit.calibration import Bands, Cells, Counts, Intervals, Probabilities
+from kit.ranges import Ranges
+from kit.rows import Categorical, Numeric
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,21 @@ class Typical:
     weight: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Where a row looks in the classifier's tables, and where in the regressor's."""
+
+    quote: Cells
+    price: Cells
+
+
 @dataclass(frozen=True)
 class Serving:
     """The bundle in force. `insurers` is the order of every array [K]; `typical` has the values worth trying, by field name.
 
     An insurer is likely to quote when its probability is at least `likely`. `likely_insurers` says how far the number of quotes
-    strays from its expectation, low and high, in standard deviations of independent decisions.
+    strays from its expectation. The models were calibrated each for itself, in bands of risks that may differ. `ranges` tells rows that are unlike
+    all that the models have learnt from: they have no interval. `typical_row` is a typical driver, whose answers go together.
     """
 
     bundle: str
@@ -47,8 +61,23 @@ class Serving:
     intervals: Intervals
     cheapest: Intervals
     mean_of_five_cheapest: Intervals
-    likely_insurers: Table
+    likely_insurers: Counts
+    quote_bands: Bands
+    price_bands: Bands
+    ranges: Ranges
     typical: Mapping[str, tuple[Typical, ...]] = field(default_factory=dict)
+    typical_row: Mapping[str, Value] = field(default_factory=dict)
+
+    def standing(self, numeric: Numeric, categorical: Categorical, keys: NDArray[np.int64]) -> Standing:
+        """Where packed rows with these keys look."""
+        quote = Cells(keys, self.quote_bands.places(numeric, categorical))
+        if self._same_bands:
+            return Standing(quote, quote)
+        return Standing(quote, Cells(keys, self.price_bands.places(numeric, categorical)))
+
+    @cached_property
+    def _same_bands(self) -> bool:
+        return self.quote_bands.edges == self.price_bands.edges
 
     @cached_property
     def position(self) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ It keeps the decisions free of metrics and clocks: they tell the trace, and the 
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.domain.reasons import Branch, CallOutcome, Reason
+from gateway.domain.reasons import Alarm, Branch, CallOutcome, Reason
 
 STAGES: Final = ("admit", "read", "features", "pack", "classifier", "regressor", "merge", "write")
 
@@ -22,9 +22,10 @@ class Call:
 
 @dataclass(slots=True)
 class Trace:
-    """Seconds by stage, calls, reads as (entity, outcome), and the reasons of a degraded answer."""
+    """Seconds by stage, calls, reads as (entity, outcome), the reasons of a degraded answer, and why a risk is out of range."""
 
     stages: dict[str, float] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     reads: list[tuple[str, str]] = field(default_factory=list)
     degraded: tuple[Reason, ...] = ()
+    alarms: tuple[Alarm, ...] = ()

@@ -38,7 +38,7 @@ class Pricer:
 
     def __init__(self, contract: Contract, serving: Serving, outside: Outside, layouts: Layouts, clock: Clock) -> None:
         self._contract, self._serving, self._outside, self._clock = contract, serving, outside, clock
-        self._packer = Packer(contract, layouts)
+        self._packer = Packer(contract, layouts, serving.ranges)
         self._ids = {e.name: f"{g.name}.{e.id}" for e in contract.entities for g in contract.groups if g.entity == e.id}
         self._paths = {f.name: f.path for f in contract.fields}
 
@@ -48,7 +48,13 @@ class Pricer:
         probability, log_premium = await self._ask(row, "packed", deadline, trace)
         started = self._clock()
         merged = merge(
-            self._serving, row.key, probability, log_premium, chosen=request.chosen, ipt_rate=request.ipt_rate
+            self._serving,
+            self._serving.standing(row.numeric, row.categorical, row.key),
+            probability,
+            log_premium,
+            chosen=request.chosen,
+            ipt_rate=request.ipt_rate,
+            has_intervals=not row.is_outside,
         )
         caveats = _caveats(row, trace)
         trace.stages["merge"] = self._clock() - started
@@ -65,12 +71,15 @@ class Pricer:
             None if log_premium is None else await self._questions(request.risk, row, log_premium, deadline, trace)
         )
         started = self._clock()
+        at = self._serving.standing(row.numeric, row.categorical, row.key)
         cheapest, mean = (
             (None, None)
             if log_premium is None
-            else bands(self._serving, row.key, log_premium, ipt_rate=request.ipt_rate)
+            else bands(self._serving, at, log_premium, ipt_rate=request.ipt_rate, has_intervals=not row.is_outside)
         )
-        likely = None if probability is None else count(self._serving, row.key, probability)
+        likely = (
+            None if probability is None else count(self._serving, at, probability, has_intervals=not row.is_outside)
+        )
         trace.stages["merge"] = trace.stages.get("merge", 0.0) + self._clock() - started
         answered = self._answered(request.risk)
         return BallparkAnswer(
@@ -86,6 +95,7 @@ class Pricer:
             trace.reads += [(entity, found.outcome) for (entity, _), found in known.items()]
         read = self._clock()
         row = self._packer.pack(risk, known)
+        trace.alarms = row.alarms
         trace.stages["features"], trace.stages["pack"] = read - started, self._clock() - read
         return row
 

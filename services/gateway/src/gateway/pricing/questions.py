@@ -16,6 +16,7 @@ from gateway.domain.serving import Serving, Typical
 from gateway.ports import Answer, Categorical, Numeric
 from gateway.pricing.row import Row
 from kit import rows
+from kit.calibration import Cells
 from kit.contract import Contract, Field
 
 MOST_QUESTIONS: Final = 5
@@ -70,8 +71,9 @@ def rank(
     contract: Contract, serving: Serving, row: Row, now: Answer, tried: Tries, then: Answer
 ) -> tuple[Question, ...]:
     """The best questions first, from the panel's log quantiles now [1, 2, 3] and of the tries [B, 2, 3]."""
-    width_now = float(_widths(serving, now, row.key)[0])
-    widths = _widths(serving, then, rows.answered(contract, tried.numeric, tried.categorical))
+    width_now = float(_widths(serving, now, _cells(serving, row.numeric, row.categorical, row.key))[0])
+    keys = rows.answered(contract, tried.numeric, tried.categorical)
+    widths = _widths(serving, then, _cells(serving, tried.numeric, tried.categorical, keys))
     total = np.bincount(tried.owner, tried.weight, len(tried.fields))
     expected = np.bincount(tried.owner, tried.weight * widths, len(tried.fields)) / total
     shares = (1.0 - expected / width_now).round(SHARE_DIGITS) if width_now > 0 else np.zeros(len(tried.fields))
@@ -79,8 +81,12 @@ def rank(
     return tuple(Question(tried.fields[place].path, float(shares[place])) for place in best)
 
 
-def _widths(serving: Serving, log_premium: Answer, key: NDArray[np.int64]) -> NDArray[np.float64]:
+def _cells(serving: Serving, numeric: Numeric, categorical: Categorical, keys: NDArray[np.int64]) -> Cells:
+    return serving.standing(numeric, categorical, keys).price
+
+
+def _widths(serving: Serving, log_premium: Answer, cells: Cells) -> NDArray[np.float64]:
     """The width in pounds of the cheapest price's band, [B]."""
-    low, _, high = serving.cheapest.apply(log_premium[:, :1], key)
+    low, _, high = serving.cheapest.apply(log_premium[:, :1], cells)
     width: NDArray[np.float64] = (np.exp(high) - np.exp(low))[:, 0]
     return width

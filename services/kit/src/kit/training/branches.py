@@ -1,23 +1,30 @@
 """What differs between the two branches once they are exported: how each is calibrated, and by which figures it is measured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 
-from kit.calibration import Intervals, Probabilities, Table
+from kit import shortlist as shortlists
+from kit.calibration import BETA, Bands, Calibration, Cells, Probabilities, Table
 from kit.contract import Contract
-from kit.rows import answered
-from kit.training import conformal, measures
+from kit.training import conformal, shortlist
+from kit.training.conformal import Enough
+from kit.training.export import LIKELY_INSURERS
 from kit.training.losses import QUANTILES
 from kit.training.net import PREMIUM, QUOTE
 from kit.training.params import CalibrationParams
+from kit.training.predicted import Interval, Predicted, Premiums, Quotes
+from kit.training.project import Project
 from kit.training.served import Served
 from kit.training.slices import Rows, panel_prices
 
 PANEL_FIGURES: Final = ("cheapest", "mean_of_five_cheapest")
 
-Tables = Mapping[str, Any]
+CHUNK: Final = 50_000  # rows
+
+Content = dict[str, Any]
+Tables = Calibration
 
 
 class Branch(Protocol):
@@ -25,16 +32,16 @@ class Branch(Protocol):
 
     output: str
 
-    def calibrate(self, served: Served, rows: Rows, contract: Contract, params: CalibrationParams) -> dict[str, Any]:
-        """The tables of calibration.json, fitted on rows that training did not see."""
+    def calibrate(self, served: Served, parts: Iterable[Rows], bands: Bands, params: CalibrationParams) -> Content:
+        """The tables of calibration.json, fitted on rows that training did not see; one part is in memory at a time."""
         ...
 
-    def measure(self, served: Served, rows: Rows, contract: Contract, tables: Tables) -> dict[str, float]:
-        """The figures of the calibrated answers to some rows."""
+    def predict(self, served: Served, rows: Rows, contract: Contract, tables: Calibration) -> Predicted:
+        """The calibrated answers to some rows, beside what happened: whatever is measured is taken of them."""
         ...
 
-    def answer(self, raw: Any, keys: Any, tables: Tables) -> dict[str, Any]:
-        """The calibrated answers [B, K] by column name, of the model's raw output and the rows' keys."""
+    def answer(self, raw: Any, cells: Cells, tables: Calibration) -> dict[str, Any]:
+        """The calibrated answers [B, K] by column name, of the model's raw output and where the rows look in the tables."""
         ...
 
 
@@ -43,44 +50,34 @@ class QuoteBranch:
 
     output = QUOTE
 
-    def calibrate(self, served: Served, rows: Rows, contract: Contract, params: CalibrationParams) -> dict[str, Any]:
+    def calibrate(self, served: Served, parts: Iterable[Rows], bands: Bands, params: CalibrationParams) -> Content:
         """Rescaled probabilities, and how far the number of quotes strays from its expectation."""
-        p, keys = served.packed(rows.numeric, rows.categorical), answered(contract, rows.numeric, rows.categorical)
-        table = conformal.probabilities(p, rows.quoted, keys, params.least_rows)
-        rescaled = _probabilities(table).apply(p, keys)
+        seen = [
+            (bands.cells(rows.numeric, rows.categorical), served.packed(rows.numeric, rows.categorical), rows.quoted)
+            for rows in parts
+        ]
+        cells, (p, quoted) = _stacked(seen)
+        enough, level = Enough(params.least_rows, params.effect_rows), params.level + params.spare
+        table = conformal.probabilities(p, quoted, cells, bands, enough)
+        rescale = Probabilities(Table.read(table, BETA, bands, p.shape[1]))
+        for here in _chunks(len(p)):
+            p[here] = rescale.apply(p[here], Cells(cells.keys[here], cells.places[here]))
         return {
-            "level": params.level,
             "probabilities": table,
-            "likely_insurers": conformal.counts(rescaled, rows.quoted, keys, params.level, params.least_rows),
+            "likely_insurers": conformal.counts(p, quoted, cells, bands, level, enough),
         }
 
-    def measure(self, served: Served, rows: Rows, contract: Contract, tables: Tables) -> dict[str, float]:
-        """Discrimination by insurer and pooled, and how honest the probabilities are."""
-        keys = answered(contract, rows.numeric, rows.categorical)
-        p = _probabilities(tables["probabilities"]).apply(served.packed(rows.numeric, rows.categorical), keys)
-        given = rows.quoted >= 0
-        flat, happened = p[given], rows.quoted[given] == 1
-        by_insurer = measures.insurer_aucs(p, rows.quoted)
-        spread = conformal.count_scale(np.where(given, p, 0))[:, None] * Table.read(
-            tables["likely_insurers"], "low", "high"
-        ).pairs(keys)
-        expected = np.where(given, p, 0).sum(axis=1)
-        return {
-            "auc_mean": float(np.nanmean(by_insurer)) if np.isfinite(by_insurer).any() else float("nan"),
-            "auc_least": float(np.nanmin(by_insurer)) if np.isfinite(by_insurer).any() else float("nan"),
-            "auc_pooled": measures.auc(flat, happened),
-            "log_loss": measures.log_loss(flat, happened),
-            "calibration_error": measures.calibration_error(flat, happened),
-            "accuracy": float(((flat >= 0.5) == happened).mean()),
-            "quote_share": float(happened.mean()),
-            "count_coverage": measures.coverage(
-                expected + spread[:, 0], expected + spread[:, 1], (rows.quoted == 1).sum(axis=1)
-            ),
-        }
+    def predict(self, served: Served, rows: Rows, contract: Contract, tables: Calibration) -> Quotes:
+        """Rescaled probabilities, and how far the number of quotes may lie from what they add up to."""
+        del contract
+        cells = tables.cells(rows.numeric, rows.categorical)
+        p = tables.probabilities().apply(served.packed(rows.numeric, rows.categorical), cells)
+        low, expected, high = tables.counts().apply(np.where(rows.quoted >= 0, p, 0), cells)
+        return Quotes(p.astype(np.float32), rows.quoted, np.stack([low - expected, high - expected], axis=1))
 
-    def answer(self, raw: Any, keys: Any, tables: Tables) -> dict[str, Any]:
+    def answer(self, raw: Any, cells: Cells, tables: Calibration) -> dict[str, Any]:
         """`probability`."""
-        return {"probability": _probabilities(tables["probabilities"]).apply(raw, keys)}
+        return {"probability": tables.probabilities().apply(raw, cells)}
 
 
 class PremiumBranch:
@@ -88,55 +85,82 @@ class PremiumBranch:
 
     output = PREMIUM
 
-    def calibrate(self, served: Served, rows: Rows, contract: Contract, params: CalibrationParams) -> dict[str, Any]:
+    def calibrate(self, served: Served, parts: Iterable[Rows], bands: Bands, params: CalibrationParams) -> Content:
         """Intervals of every insurer's premium and of the panel figures."""
-        keys = answered(contract, rows.numeric, rows.categorical)
-        quantiles = served.packed(rows.numeric, rows.categorical)
-        found: dict[str, Any] = {
-            "level": params.level,
-            "quantiles": list(QUANTILES),
-            "intervals": conformal.intervals(quantiles, np.log(rows.premium), keys, params.level, params.least_rows),
-        }
+        seen, asked = [], []
+        for rows in parts:
+            inputs = rows.numeric, rows.categorical
+            raw, cells = served.packed(*inputs), bands.cells(*inputs)
+            scores = [*_outside(raw, np.log(rows.premium))]
+            if served.has_panel:
+                asked.append(shortlist.observe(served, rows, raw, cells.keys))
+                prices, panel = np.log(panel_prices(rows.premium)), served.panel(*inputs)
+                for i in range(len(PANEL_FIGURES)):
+                    scores += _outside(panel[:, i : i + 1], prices[:, i : i + 1])
+                scores += _outside(served.likely(*inputs)[:, None], _quotes(rows))
+            seen.append((cells, *scores))
+        cells, scores = _stacked(seen)
+        enough, level = Enough(params.least_rows, params.effect_rows), params.level + params.spare
+        tables = [
+            conformal.intervals(below, above, cells, bands, level, enough)
+            for below, above in zip(scores[::2], scores[1::2], strict=True)
+        ]
+        found: dict[str, Any] = {"quantiles": list(QUANTILES), "intervals": tables[0]}
         if served.has_panel:
-            panel, prices = served.panel(rows.numeric, rows.categorical), np.log(panel_prices(rows.premium))
-            found["panel"] = {
-                name: conformal.intervals(
-                    panel[:, i : i + 1], prices[:, i : i + 1], keys, params.level, params.least_rows
-                )
-                for i, name in enumerate(PANEL_FIGURES)
-            }
+            found["panel"] = dict(zip((*PANEL_FIGURES, LIKELY_INSURERS), tables[1:], strict=True))
+            found[shortlists.SECTION] = shortlist.fit(shortlist.stack(asked), params.least_rows)
         return found
 
-    def measure(self, served: Served, rows: Rows, contract: Contract, tables: Tables) -> dict[str, float]:
-        """Errors in per cent of the premium, and the intervals' coverage and width."""
-        keys = answered(contract, rows.numeric, rows.categorical)
-        actual = np.log(rows.premium)
-        low, middle, high = _intervals(tables["intervals"]).apply(served.packed(rows.numeric, rows.categorical), keys)
-        given = np.isfinite(actual)
-        found = {
-            "premium_mape": measures.absolute_percentage_error(middle, actual),
-            "premium_bias": float((middle - actual)[given].mean()),
-            "coverage": measures.coverage(low, high, actual),
-            "width": float((high - low)[given].mean()),
-        }
+    def predict(self, served: Served, rows: Rows, contract: Contract, tables: Calibration) -> Premiums:
+        """Calibrated log quantiles of every insurer's premium and of the panel figures."""
+        del contract
+        cells = tables.cells(rows.numeric, rows.categorical)
+        raw = served.packed(rows.numeric, rows.categorical)
+        insurers = _interval(tables.intervals().apply(raw, cells), np.log(rows.premium))
+        panel, likely = {}, None
         if served.has_panel:
-            panel, prices = served.panel(rows.numeric, rows.categorical), np.log(panel_prices(rows.premium))
+            counts = tables.intervals(f"panel.{LIKELY_INSURERS}").apply(
+                served.likely(rows.numeric, rows.categorical)[:, None], cells
+            )
+            likely = _interval(counts, _quotes(rows))
+            raw, prices = served.panel(rows.numeric, rows.categorical), np.log(panel_prices(rows.premium))
             for i, name in enumerate(PANEL_FIGURES):
-                price = prices[:, i : i + 1]
-                low, middle, high = _intervals(tables["panel"][name]).apply(panel[:, i : i + 1], keys)
-                found[f"{name}_mape"] = measures.absolute_percentage_error(middle, price)
-                found[f"{name}_coverage"] = measures.coverage(low, high, price)
-        return found
+                quantiles = tables.intervals(f"panel.{name}").apply(raw[:, i : i + 1], cells)
+                panel[name] = _interval(quantiles, prices[:, i : i + 1])
+        return Premiums(insurers, panel, likely)
 
-    def answer(self, raw: Any, keys: Any, tables: Tables) -> dict[str, Any]:
+    def answer(self, raw: Any, cells: Cells, tables: Calibration) -> dict[str, Any]:
         """`premium`, `low` and `high` in pounds."""
-        low, middle, high = _intervals(tables["intervals"]).apply(raw, keys)
+        low, middle, high = tables.intervals().apply(raw, cells)
         return {"premium": np.exp(middle), "low": np.exp(low), "high": np.exp(high)}
 
 
-def _intervals(table: Tables) -> Intervals:
-    return Intervals(Table.read(table, "low", "high"))
+def _outside(quantiles: Any, actual: Any) -> tuple[Any, Any]:
+    """By how much the truth lies below the low and above the high one of quantiles [B, K, 3], float32[B, K] each; NaN without a truth."""
+    return (quantiles[..., 0] - actual).astype(np.float32), (actual - quantiles[..., 2]).astype(np.float32)
 
 
-def _probabilities(table: Tables) -> Probabilities:
-    return Probabilities(Table.read(table, "slope", "intercept"))
+def _quotes(rows: Rows) -> Any:
+    """How many insurers quoted, float32[B, 1]; NaN where none answered."""
+    answered = (rows.quoted >= 0).any(axis=1)
+    return np.where(answered, (rows.quoted == 1).sum(axis=1), np.nan).astype(np.float32)[:, None]
+
+
+def _stacked(seen: Sequence[tuple[Any, ...]]) -> tuple[Cells, list[Any]]:
+    """The parts' cells as one, and each of their arrays."""
+    cells = Cells(*(np.concatenate([getattr(c, name) for c, *_ in seen]) for name in ("keys", "places")))
+    return cells, [np.concatenate(arrays) for arrays in zip(*(part[1:] for part in seen), strict=True)]
+
+
+def _chunks(rows: int) -> list[slice]:
+    return [slice(begin, begin + CHUNK) for begin in range(0, rows, CHUNK)]
+
+
+def _interval(quantiles: tuple[Any, Any, Any], actual: Any) -> Interval:
+    low, middle, high = (q.astype(np.float32) for q in quantiles)
+    return Interval(low, middle, high, actual)
+
+
+def branch_of(project: Project) -> Branch:
+    """The project's branch."""
+    return QuoteBranch() if project.branch == "quote" else PremiumBranch()

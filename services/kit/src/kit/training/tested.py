@@ -6,24 +6,32 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 
+from kit import calibration, shortlist as shortlists
 from kit.artefacts import Manifest, Published, Store, now
 from kit.bundles import assemble
+from kit.calibration import Bands
 from kit.contract import Contract
+from kit.files import sha256_of
+from kit.ranges import FILE as RANGES
 from kit.stage import BadInput, GateRefused, Progress
-from kit.training import golden, masking, slices
-from kit.training.branches import Branch, PremiumBranch, QuoteBranch
+from kit.training import fairness, golden, masking, measured, mistakes, ranges, shortlist, slices, verdicts
+from kit.training.branches import Branch, branch_of
+from kit.training.card import card
 from kit.training.export import raw_inputs
 from kit.training.masking import Mask
-from kit.training.params import CalibrationParams, Limit, Params
+from kit.training.measured import Subject
+from kit.training.page import page
+from kit.training.params import CalibrationParams, Params
+from kit.training.pictures import PICTURES
+from kit.training.profile import PROFILE
 from kit.training.project import Project
 from kit.training.served import Served
 from kit.training.slices import Rows
@@ -42,8 +50,8 @@ SEED: Final = 1  # of what the report's `some_missing` hides; calibration draws 
 
 def test(
     project: Project, source: Path, store_url: str, contract: Contract, params: Params, progress: Progress
-) -> None:
-    """Raises `BadInput`, or `GateRefused` with the figure and its limit; then the report lies in the store under `refused/`."""
+) -> Published:
+    """Raises `BadInput`, or `GateRefused` with every figure that is outside its limits; then the report lies in the store under `refused/`."""
     wrangled = Wrangled.read(source, contract)
     story = _story(source)
     served, branch, store = Served(source / MODEL), branch_of(project), Store(store_url)
@@ -58,39 +66,52 @@ def test(
         )
     }
     with progress.task("testing", total=len(asked) + 2) as task:
-        tables = calibrate(branch, served, seen_later, contract, params.calibration, profiles)
+        written = tied(calibrate(branch, served, seen_later, contract, params.calibration, profiles), source / MODEL)
+        # What is measured is what a reader of the file has, with as many digits.
+        tables = calibration.read(written, contract, len(wrangled.insurers))
         task.advance(note="calibrated")
         report: dict[str, Any] = {
             "project": project.name,
             "contract": contract.fingerprint,
             "data": wrangled.data,
             "enquiries": len(held_out),
-            "profiles": {},
         }
-        for name, known in asked.items():
-            report["profiles"][name] = branch.measure(served, held_out.hidden(known), contract, tables)
-            task.advance(note=name)
+        subject = Subject(served, branch, tables, contract, wrangled.archetypes)
+        report |= measured.measure(subject, held_out, asked, params.fairness, task)
+        report["fairness"]["of"] = fairness.ERROR[project.branch]
         sample = held_out.take(slice(SAMPLE))
         ids = {"enquiries": len(sample), "first_enquiry_id": int(sample.ids[0]), "last_enquiry_id": int(sample.ids[-1])}
-        report["accuracy_sample"] = ids | branch.measure(served, sample, contract, tables)
+        report["accuracy_sample"] = ids | branch.predict(served, sample, contract, tables).figures()
+        if project.branch == "premium":
+            limits = ranges.fitted(source / RANGES, contract)
+            report["out_of_range"] = mistakes.measure(limits, contract, held_out.numeric, held_out.categorical, asked)
+            in_range = ~limits.flags(sample.numeric, sample.categorical).any
+            if in_range.any():  # the others have no interval in the fleet either
+                answered = branch.predict(served, sample.take(in_range), contract, tables).figures()
+                report["accuracy_sample"]["coverage"] = answered["coverage"]
+        if shortlists.SECTION in (sections := json.loads(written)):
+            found = shortlist.measured(sections[shortlists.SECTION], served, held_out, asked, contract)
+            report[shortlists.SECTION] = found
         report |= {"history": story["history"], "slices": wrangled.counts, "begins": wrangled.begins}
-        check(
-            report["profiles"],
-            params.gate,
-            on_refusal=lambda: store.write(_json(report), REFUSED, project.name, "report.json"),
+        report["gate"] = verdicts.held_to(
+            report["profiles"] | mistakes.figures(report) | shortlist.figures(report), params.gate
         )
+        told = card(project, wrangled, report)
+        pictured = page(_finite(report), told, PICTURES[project.branch])
+        check(report, pictured, project, store)
         task.advance(note="measured")
     chosen, names = golden.choose(held_out, profiles)
     check_agreement(served, chosen, contract)
     with TemporaryDirectory() as beside:
         folder = Path(beside) / "artefact"
         shutil.copytree(source / MODEL, folder)
-        (folder / "calibration.json").write_bytes(_json(tables))
+        (folder / calibration.FILE).write_bytes(written)
         (folder / "report.json").write_bytes(_json(report))
         (folder / "golden.jsonl").write_bytes(golden.encode(contract, chosen, names, served))
-        (folder / "card.md").write_text(card(project, wrangled, report), encoding="utf-8")
-        if project.branch == "premium":
-            shutil.copyfile(source / REFERENCE, folder / REFERENCE)
+        (folder / "report.html").write_bytes(pictured)
+        (folder / "card.md").write_text(told, encoding="utf-8")
+        for name in (PROFILE, *((REFERENCE, RANGES) if project.branch == "premium" else ())):
+            shutil.copyfile(source / name, folder / name)
         manifest = Manifest(
             project=project.name,
             version=0,
@@ -100,10 +121,14 @@ def test(
             data=wrangled.data,
             insurers=wrangled.insurers,
             params=story["params"]
-            | {"calibration": asdict(params.calibration), "gate": [asdict(limit) for limit in params.gate]},
+            | {
+                "calibration": asdict(params.calibration),
+                "gate": [asdict(limit) for limit in params.gate],
+                "fairness": asdict(params.fairness),
+            },
             seeds=story["seeds"],
         )
-        _tell(store.publish(folder, manifest), store, report)
+        return _tell(store.publish(folder, manifest), store, report)
 
 
 def calibrate(
@@ -114,34 +139,44 @@ def calibrate(
     params: CalibrationParams,
     profiles: Mapping[str, Mask],
 ) -> dict[str, Any]:
-    """Tables fitted on every row under every profile, and with questions left open at random, so that each key has its rows."""
-    rng = np.random.default_rng(0)
-    subsets = [known for _ in range(params.subsets) for known in masking.subsets(contract, len(rows), rng)]
+    """The tables of calibration.json, fitted on the rows under every profile, and with questions left open at random, so that each key has its rows.
+
+    Of many rows a sample is taken. Raises `BadInput`.
+    """
     try:
-        return branch.calibrate(
-            served, slices.stack([rows.hidden(known) for known in (*profiles.values(), *subsets)]), contract, params
-        )
+        bands = Bands.of(contract, params.bands)
+        found = branch.calibrate(served, _asked(rows, contract, params, profiles), bands, params)
     except ValueError as error:
         raise BadInput(f"the calibration slice cannot be used: {error}") from error
+    return {"level": params.level, "bands": bands.raw} | found
 
 
-def check(figures: Mapping[str, Mapping[str, float]], limits: tuple[Limit, ...], on_refusal: Any) -> None:
-    """Compare `profile.figure` with its limits. A figure that is missing or not finite is refused. Raises `GateRefused`."""
-    for limit in limits:
-        profile, _, name = limit.figure.partition(".")
-        value = figures.get(profile, {}).get(name, math.nan)
-        low, high = (
-            (-math.inf if limit.at_least is None else limit.at_least),
-            (math.inf if limit.at_most is None else limit.at_most),
-        )
-        if not low <= value <= high:
-            on_refusal()
-            wanted = " and ".join(
-                f"at {word} {bound:g}"
-                for word, bound in (("least", limit.at_least), ("most", limit.at_most))
-                if bound is not None
-            )
-            raise GateRefused(f"{limit.figure} is {value:.4g}, and has to be {wanted}")
+def _asked(rows: Rows, contract: Contract, params: CalibrationParams, profiles: Mapping[str, Mask]) -> Iterator[Rows]:
+    rng = np.random.default_rng(0)
+
+    def some(count: int) -> Rows:
+        return rows.take(np.sort(rng.permutation(len(rows))[:count]))
+
+    for known in profiles.values():
+        yield some(params.rows).hidden(known)
+    for _ in range(params.subsets):
+        part = some(params.subset_rows)
+        for known in masking.subsets(contract, len(part), rng):
+            yield part.hidden(known)
+
+
+def tied(tables: Mapping[str, Any], model: Path) -> bytes:
+    """calibration.json: the tables, with the sha256 of the SavedModel in a folder that they belong to."""
+    files = {str(p.relative_to(model)): sha256_of(p) for p in sorted(model.rglob("*")) if p.is_file()}
+    return calibration.encode({"scheme": calibration.SCHEME, "model": calibration.fingerprint(files)} | dict(tables))
+
+
+def check(report: Mapping[str, Any], pictured: bytes, project: Project, store: Store) -> None:
+    """Raises `GateRefused` with every figure that is outside its limits; then the report and its page lie under `refused/`."""
+    if said := verdicts.refusals(report):
+        store.write(_json(report), REFUSED, project.name, "report.json")
+        store.write(pictured, REFUSED, project.name, "report.html")
+        raise GateRefused("; ".join(said) + f" (see {store.path(REFUSED, project.name, 'report.html')})")
 
 
 def check_agreement(served: Served, rows: Rows, contract: Contract) -> None:
@@ -150,29 +185,6 @@ def check_agreement(served: Served, rows: Rows, contract: Contract) -> None:
     worst = float(np.abs(by_name - served.packed(rows.numeric, rows.categorical)).max())
     if not worst <= AGREEMENT:
         raise GateRefused(f"serving_default and packed differ by {worst:.2g}, and may by {AGREEMENT:g}")
-
-
-def card(project: Project, wrangled: Wrangled, report: Mapping[str, Any]) -> str:
-    """The project's card with its figures filled in."""
-    rows = report["profiles"]
-    names = list(rows["full"])
-    table = [
-        "| answers given | " + " | ".join(n.replace("_", " ") for n in names) + " |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    table += [
-        f"| {profile} | " + " | ".join(f"{figures[n]:.3f}" for n in names) + " |" for profile, figures in rows.items()
-    ]
-    return Template(project.card).substitute(
-        figures="\n".join(table),
-        enquiries=sum(wrangled.counts.values()),
-        train=wrangled.counts["train"],
-        test=wrangled.counts["test"],
-        test_begins=wrangled.begins["test"],
-        insurers=len(wrangled.insurers),
-        contract=wrangled.contract[:12],
-        data=wrangled.data[:12],
-    )
 
 
 def git_revision() -> str:
@@ -200,21 +212,18 @@ def _git(folder: Path, *command: str) -> str:
     return found.stdout.strip()
 
 
-def _tell(published: Published, store: Store, report: Mapping[str, Any]) -> None:
+def _tell(published: Published, store: Store, report: Mapping[str, Any]) -> Published:
     bundle = assemble(store)
     lines = (
         f"published {published.project}/{published.version} ({published.sha256[:12]})",
+        f"report {store.path(published.project, published.version, 'report.html')}",
         "  " + ", ".join(f"{name} {value:.4g}" for name, value in report["profiles"]["full"].items()),
         f"bundle {bundle.id}"
         if bundle
         else "no bundle yet: the other model is missing, or is for another contract or other insurers",
     )
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def branch_of(project: Project) -> Branch:
-    """The project's branch."""
-    return QuoteBranch() if project.branch == "quote" else PremiumBranch()
+    return published
 
 
 def _story(source: Path) -> dict[str, Any]:
@@ -233,4 +242,6 @@ def _finite(content: Any) -> Any:
     """NaN is not JSON: a figure that could not be computed is null."""
     if isinstance(content, Mapping):
         return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
