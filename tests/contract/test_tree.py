@@ -10,7 +10,12 @@ import pytest
 from kit import contract
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = [*sorted(p.parent for p in ROOT.glob("services/*/pyproject.toml")), ROOT / "loadtests", ROOT / "tests"]
+PROJECTS = [
+    *sorted(p.parent for p in ROOT.glob("services/*/pyproject.toml")),
+    ROOT / "loadtests",
+    ROOT / "accuracy",
+    ROOT / "tests",
+]
 
 
 def test_the_readme_lists_every_service() -> None:
