@@ -6,7 +6,7 @@ SHELL := /bin/bash
 export PYTHONDONTWRITEBYTECODE :=
 
 SERVICES := kit market feature-store model-server quote-classifier premium-regressor gateway local-fleet
-PROJECTS := $(SERVICES:%=services/%) loadtests
+PROJECTS := $(SERVICES:%=services/%) loadtests accuracy
 LINTS := $(PROJECTS:%=lint/%) lint/tests
 UNITS := $(PROJECTS:%=unit/%)
 FLEET := services/local-fleet/.venv/bin/python -m local_fleet
@@ -33,9 +33,17 @@ stop: ## Stop a fleet that was started with UP_ARGS=--detach
 status: ## What runs, where, and which bundle
 	@$(FLEET) status --port-offset $(OFFSET)
 
-accuracy: ## Held-out enquiries through the running gateway, beside the test stage's own figures
-	@scripts/venv services/local-fleet
+ENQUIRIES ?=
+ACCURACY_ARGS ?=
+accuracy: ## Through the running gateway, then beside baselines and oracle; ENQUIRIES=N: train on a market of N, hold it to every limit, docs/accuracy
+ifeq ($(ENQUIRIES),)
+	@scripts/venv services/local-fleet accuracy
 	@$(FLEET) accuracy --port-offset $(OFFSET)
+	@accuracy/.venv/bin/python -m accuracy fleet $(ACCURACY_ARGS)
+else
+	@scripts/venv services/market services/quote-classifier services/premium-regressor accuracy
+	@accuracy/.venv/bin/python -m accuracy size $(ENQUIRIES) $(ACCURACY_ARGS)
+endif
 
 BUDGET_MS ?= 150
 LOAD_TIME ?= 60s
@@ -87,6 +95,22 @@ BENCH_MARKET_ARGS ?=
 bench-market: ## A million enquiries of 60 insurers to Parquet: wall, CPU, memory (BENCH_MARKET_ARGS="--enquiries 1000000 5000000" for the growth)
 	@scripts/venv services/market
 	@services/market/.venv/bin/python services/market/bench/generate.py $(BENCH_MARKET_ARGS)
+
+SWEEP_ENQUIRIES ?= 60000
+SWEEP_ARGS ?=
+.PHONY: sweep
+sweep: ## Compare shapes of both nets on a small market (minutes): .ballpark/sweep/<project>/sweep.md (SWEEP_ARGS="--grid FILE")
+	@scripts/venv services/market services/quote-classifier services/premium-regressor
+	@services/market/.venv/bin/python -m market generate --enquiries $(SWEEP_ENQUIRIES) --seed 1 --out .ballpark/sweep/market --truth .ballpark/sweep/truth --quiet
+	@services/quote-classifier/.venv/bin/python -m quote_classifier wrangle --in .ballpark/sweep/market --out .ballpark/sweep/slices --quiet
+	@services/quote-classifier/.venv/bin/python -m quote_classifier sweep --in .ballpark/sweep/slices --out .ballpark/sweep/quote-classifier $(SWEEP_ARGS)
+	@services/premium-regressor/.venv/bin/python -m premium_regressor sweep --in .ballpark/sweep/slices --out .ballpark/sweep/premium-regressor $(SWEEP_ARGS)
+
+BENCH_SCORE_ARGS ?=
+.PHONY: bench-score
+bench-score: ## The score stage over a million enquiries: rows/s, CPU, memory; needs `make models` (BENCH_SCORE_ARGS="--in DIR --store URL --rows N")
+	@scripts/venv services/premium-regressor
+	@services/premium-regressor/.venv/bin/python services/kit/bench/score.py $(BENCH_SCORE_ARGS)
 
 ##@ Housekeeping
 .PHONY: format lock clean

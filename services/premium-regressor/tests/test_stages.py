@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from fabricated import write as write_market
 from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BAD_INPUT, DONE, REFUSED
-from kit.training import params, slices
+from kit.training import mistakes, page, params, shortlist, slices
+from kit.training.checks import FORBIDDEN
+from kit.training.page import section
 from kit.training.project import main
+from kit.training.scored_on_spark import session_at
 from kit.training.served import Served
 from premium_regressor.project import PROJECT
 
@@ -74,12 +78,13 @@ def test_the_artefact_is_whole(places: Places) -> None:
     store = Store(str(places.store))
     manifest = store.manifest(PROJECT.name, 1)
 
-    assert {"reference.json"} | {
+    assert {"reference.json", "ranges.json"} | {
         "saved_model.pb",
         "assets.extra/tf_serving_warmup_requests",
         "calibration.json",
         "golden.jsonl",
         "report.json",
+        "report.html",
         "card.md",
     } <= set(manifest.files)
     assert any(name.startswith("variables/") for name in manifest.files)
@@ -135,15 +140,62 @@ def test_the_report_has_figures_of_every_profile(places: Places) -> None:
     assert 3 == len(report["history"])
 
 
+def test_the_report_has_figures_of_every_group(places: Places) -> None:
+    """For each profile, of what it knows; and the curve over age."""
+    report = json.loads((places.artefact / "report.json").read_text())
+    groups = report["segments"]
+
+    assert {"full", "no_history", "showroom9", "showroom6", "showroom4"} == set(groups)
+    assert {"age", "points", "region", "urbanity", "deprivation"} <= set(groups["full"])
+    assert {"age", "region"} == set(groups["showroom4"]) - {"archetype"}
+    assert report["enquiries"] >= sum(g["rows"] for g in groups["full"]["age"].values()) > 0
+    assert {"age", "region", "urbanity", "deprivation"} == set(report["fairness"]["groups"])
+    assert {74} == {len(c) for c in (report["age_curve"]["age"], *report["age_curve"]["archetypes"].values())}
+
+
+def test_no_input_stands_for_what_may_not_be_used(places: Places) -> None:
+    """Answers cannot change with a person's sex: no signature has an input for it."""
+    signatures = Served(places.artefact)._signatures
+    inputs = {name for s in signatures.values() for name in s.structured_input_signature[1]}
+
+    assert {f.name for f in load().fields} | {"numeric", "categorical"} == inputs
+    assert not inputs & FORBIDDEN
+
+
+def test_the_page_says_what_the_model_must_not_be_used_for(places: Places) -> None:
+    """In the words of the card."""
+    forbidden = section((places.artefact / "card.md").read_text(), page.FORBIDDEN)
+    first = forbidden.removeprefix("- ").partition(";")[0]
+
+    assert first
+    assert first in (places.artefact / "report.html").read_text()
+
+
+def test_an_unfair_model_is_not_published(places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 3; the group, its gap and the limit are named, and the page with them is kept."""
+    unfair = re.sub("gap_at_most = .*", "gap_at_most = 0.0", re.sub("least_rows = 200", "least_rows = 2", small()))
+    (tmp_path / "params.toml").write_text(re.sub("false_alarm = .*", "false_alarm = 0.9999", unfair))
+
+    code = run("test", places.trained, tmp_path / "store", "--params", str(tmp_path / "params.toml"))
+
+    assert REFUSED == code
+    said = capsys.readouterr().err
+    assert re.search(r"fairness: \w+ .* is [+-]\d\.\d+ apart from all \(\d+ enquiries\), and may be 0", said)
+    assert f"refused/{PROJECT.name}/report.html" in said
+    assert "<b>Refused:</b>" in (tmp_path / "store" / "refused" / PROJECT.name / "report.html").read_text()
+
+
 def test_the_gate_of_the_project_names_figures_that_exist(places: Places) -> None:
     """A misspelt figure would refuse every model."""
     report = json.loads((places.artefact / "report.json").read_text())
     limits = params.read(PROJECT.params).gate
 
+    figures = report["profiles"] | mistakes.figures(report) | shortlist.figures(report)
+
     assert limits
     for limit in limits:
         profile, _, figure = limit.figure.partition(".")
-        assert figure in report["profiles"][profile]
+        assert figure in figures[profile]
 
 
 def test_the_calibration_belongs_to_the_model(places: Places) -> None:
@@ -170,6 +222,43 @@ def test_scores_are_one_row_per_enquiry_and_insurer(places: Places, tmp_path: Pa
         zip(found["enquiry_id"].to_pylist(), found["insurer"].to_pylist(), strict=True)
     )
     assert all(np.isfinite(found[name].to_numpy()).all() for name in ("premium", "low", "high"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # PySpark leaves its sockets to the collector
+def test_a_spark_job_gives_the_same_scores(places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the executors share out among themselves; and what they refuse is bad input here, in the same words."""
+    pytest.importorskip("pyspark")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    columns = ["enquiry_id", "age", "region", "home_owner", "vehicle_value", "occupation", "annual_mileage"]
+    risks = pq.read_table(places.market / "risks").select(columns)
+    (tmp_path / "risks").mkdir()
+    for i in range(2):
+        pq.write_table(risks.slice(200 * i, 200), tmp_path / "risks" / f"part-{i}.parquet")
+    pq.write_table(risks.drop_columns(["age"]), tmp_path / "ageless.parquet")
+    on_spark = ["--store", str(places.store), "--engine", "spark"]
+
+    with session_at("local[1]"):  # one for all, as in a notebook: to start it takes longer than all else
+        codes = [
+            run("score", tmp_path / "risks", tmp_path / "local.parquet", "--store", str(places.store)),
+            run("score", tmp_path / "risks", tmp_path / "spark", *on_spark),
+            run("score", tmp_path / "risks", tmp_path / "spark", *on_spark),
+            run("score", tmp_path / "ageless.parquet", tmp_path / "other", *on_spark),
+            run("score", tmp_path / "nowhere", tmp_path / "other", *on_spark),
+        ]
+
+    said = capsys.readouterr().err
+    assert [DONE, DONE, BAD_INPUT, BAD_INPUT, BAD_INPUT] == codes
+    for message in ("already exists", "`age` is required, and not given in", "nowhere"):
+        assert message in said
+    here, there = (pq.read_table(tmp_path / name) for name in ("local.parquet", "spark"))
+    here = here.set_column(1, "insurer", here["insurer"].cast(pa.string()))
+    there = there.sort_by([("enquiry_id", "ascending"), ("insurer", "ascending")])
+    assert here.schema.equals(there.schema)
+    assert here.select(["enquiry_id", "insurer"]) == there.select(["enquiry_id", "insurer"])
+    for name in ("premium", "low", "high"):
+        np.testing.assert_allclose(here[name].to_numpy(), there[name].to_numpy(), rtol=1e-6)
 
 
 def test_what_is_assumed_for_a_quote_is_assumed_in_a_batch(places: Places, tmp_path: Path) -> None:
@@ -210,7 +299,26 @@ def test_a_model_that_misses_its_limit_is_not_published(
     assert REFUSED == code
     assert message in capsys.readouterr().err
     assert [] == Store(str(tmp_path / "store")).versions(PROJECT.name)
-    assert (tmp_path / "store" / "refused" / PROJECT.name / "report.json").is_file()
+    assert {"report.html", "report.json"} == set(Store(str(tmp_path / "store")).names("refused", PROJECT.name))
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_an_mlflow_server_that_is_down_fails_no_stage(
+    places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training and test end as ever, and say that they were not logged; what a server is told, `kit.training.tracking` tests."""
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    steps = (("train", places.wrangled, tmp_path / "trained"), ("test", tmp_path / "trained", tmp_path / "store"))
+
+    codes = [
+        main(PROJECT, [stage, "--in", str(source), "--out", str(out), "--params", str(places.params)])
+        for stage, source, out in steps
+    ]
+
+    assert [DONE, DONE] == codes
+    assert 2 == capsys.readouterr().err.count("MLflow could not be told everything")
 
 
 def test_a_figure_that_does_not_exist_is_refused(places: Places, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from fabricated import write as write_market
 from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BAD_INPUT, DONE, REFUSED
-from kit.training import params, slices
+from kit.training import page, params, slices
+from kit.training.checks import FORBIDDEN
+from kit.training.page import section
 from kit.training.project import main
 from kit.training.served import Served
 from quote_classifier.project import PROJECT
@@ -80,6 +82,7 @@ def test_the_artefact_is_whole(places: Places) -> None:
         "calibration.json",
         "golden.jsonl",
         "report.json",
+        "report.html",
         "card.md",
     } <= set(manifest.files)
     assert any(name.startswith("variables/") for name in manifest.files)
@@ -133,6 +136,51 @@ def test_the_report_has_figures_of_every_profile(places: Places) -> None:
     ].items()
     assert set(report["profiles"]["full"]) <= set(report["accuracy_sample"])
     assert 3 == len(report["history"])
+
+
+def test_the_report_has_figures_of_every_group(places: Places) -> None:
+    """For each profile, of what it knows; and the curve over age."""
+    report = json.loads((places.artefact / "report.json").read_text())
+    groups = report["segments"]
+
+    assert {"full", "no_history", "showroom9", "showroom6", "showroom4"} == set(groups)
+    assert {"age", "points", "region", "urbanity", "deprivation"} <= set(groups["full"])
+    assert {"age", "region"} == set(groups["showroom4"]) - {"archetype"}
+    assert report["enquiries"] >= sum(g["rows"] for g in groups["full"]["age"].values()) > 0
+    assert {"age", "region", "urbanity", "deprivation"} == set(report["fairness"]["groups"])
+    assert {74} == {len(c) for c in (report["age_curve"]["age"], *report["age_curve"]["archetypes"].values())}
+
+
+def test_no_input_stands_for_what_may_not_be_used(places: Places) -> None:
+    """Answers cannot change with a person's sex: no signature has an input for it."""
+    signatures = Served(places.artefact)._signatures
+    inputs = {name for s in signatures.values() for name in s.structured_input_signature[1]}
+
+    assert {f.name for f in load().fields} | {"numeric", "categorical"} == inputs
+    assert not inputs & FORBIDDEN
+
+
+def test_the_page_says_what_the_model_must_not_be_used_for(places: Places) -> None:
+    """In the words of the card."""
+    forbidden = section((places.artefact / "card.md").read_text(), page.FORBIDDEN)
+    first = forbidden.removeprefix("- ").partition(";")[0]
+
+    assert first
+    assert first in (places.artefact / "report.html").read_text()
+
+
+def test_an_unfair_model_is_not_published(places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 3; the group, its gap and the limit are named, and the page with them is kept."""
+    unfair = re.sub("gap_at_most = .*", "gap_at_most = 0.0", re.sub("least_rows = 200", "least_rows = 2", small()))
+    (tmp_path / "params.toml").write_text(re.sub("false_alarm = .*", "false_alarm = 0.9999", unfair))
+
+    code = run("test", places.trained, tmp_path / "store", "--params", str(tmp_path / "params.toml"))
+
+    assert REFUSED == code
+    said = capsys.readouterr().err
+    assert re.search(r"fairness: \w+ .* is [+-]\d\.\d+ apart from all \(\d+ enquiries\), and may be 0", said)
+    assert f"refused/{PROJECT.name}/report.html" in said
+    assert "<b>Refused:</b>" in (tmp_path / "store" / "refused" / PROJECT.name / "report.html").read_text()
 
 
 def test_the_gate_of_the_project_names_figures_that_exist(places: Places) -> None:
@@ -212,7 +260,7 @@ def test_a_model_that_misses_its_limit_is_not_published(
     assert REFUSED == code
     assert message in capsys.readouterr().err
     assert [] == Store(str(tmp_path / "store")).versions(PROJECT.name)
-    assert (tmp_path / "store" / "refused" / PROJECT.name / "report.json").is_file()
+    assert {"report.html", "report.json"} == set(Store(str(tmp_path / "store")).names("refused", PROJECT.name))
 
 
 def test_a_figure_that_does_not_exist_is_refused(places: Places, tmp_path: Path) -> None:

@@ -27,4 +27,17 @@ def test_values_have_the_contracts_types_and_weights_of_one(contract: Contract) 
     assert [[False, 0.5], [True, 0.5]] == found["home_owner"]
     assert [["none", 0.75], ["cosmetic", 0.25]] == found["modified"]
     assert [] == found["sector"]
-    assert {f.name for f in contract.fields} == set(found)
+    assert {*(f.name for f in contract.fields), "row"} == set(found)
+
+
+def test_the_typical_row_is_whole_and_can_be(contract: Contract) -> None:
+    """The middle of numbers, the commonest of the rest; what is known of a place is that of the commonest one."""
+    rows = rows_of(contract, 41)
+    places = [f.name for f in contract.categorical], [f.name for f in contract.numeric]
+    rows.categorical[:, places[0].index("sector")] = np.where(np.arange(41) < 9, 7, np.arange(41))
+    rows.numeric[:, places[1].index("urbanity")] = np.where(np.arange(41) < 9, 0.125, 0.75)
+    found = json.loads(reference.encode(contract, rows))["row"]
+
+    assert (37, "none", bool) == (found["age"], found["modified"], type(found["home_owner"]))
+    assert (contract.field("sector").values[7], 0.125) == (found["sector"], found["urbanity"])
+    assert "vehicle_value" not in found

@@ -1,11 +1,14 @@
 """What does the test stage say of where a model comes from?"""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from kit import calibration
+from kit.artefacts import Manifest, Store
 from kit.training import tested
 
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "x")
@@ -57,3 +60,21 @@ def test_a_build_without_history_says_its_revision(code: Path, monkeypatch: pyte
 
     assert code.is_dir()
     assert "c0ffee" == tested.git_revision()
+
+
+def test_the_tables_are_tied_to_the_model(tmp_path: Path) -> None:
+    """calibration.json has the fingerprint that a reader computes of the manifest, whatever lies beside the SavedModel."""
+    model = tmp_path / "model"
+    (model / "variables").mkdir(parents=True)
+    (model / "saved_model.pb").write_bytes(b"a graph")
+    (model / "variables" / "variables.index").write_bytes(b"weights")
+    written = json.loads(tested.tied({"level": 0.8}, model))
+    (model / calibration.FILE).write_text("{}")
+    store = Store(str(tmp_path / "store"))
+    store.publish(model, Manifest("p", 0, "now", "unknown", "contract", "data", ("i-0001",)))
+
+    assert written == {
+        "scheme": calibration.SCHEME,
+        "model": calibration.fingerprint(store.manifest("p", 1).files),
+        "level": 0.8,
+    }

@@ -104,7 +104,8 @@ def figures(enquiries: Enquiries, answers: Answers, tested: Mapping[str, float])
         ),
         Figure(
             "coverage of 80 %",
-            measures.coverage(answers.low, answers.high, enquiries.premium),
+            # A risk that is out of range has no interval.
+            measures.coverage(answers.low, answers.high, np.where(np.isnan(answers.low), np.nan, enquiries.premium)),
             tested.get("coverage"),
             0.77,
             0.85,
