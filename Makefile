@@ -98,13 +98,14 @@ bench-market: ## A million enquiries of 60 insurers to Parquet: wall, CPU, memor
 
 SWEEP_ENQUIRIES ?= 60000
 SWEEP_ARGS ?=
+SWEEP = .ballpark/sweep/$(SWEEP_ENQUIRIES)
 .PHONY: sweep
-sweep: ## Compare shapes of both nets on a small market (minutes): .ballpark/sweep/<project>/sweep.md (SWEEP_ARGS="--grid FILE")
+sweep: ## Compare shapes of both nets on a small market (minutes): .ballpark/sweep/<enquiries>/<project>/sweep.md (SWEEP_ARGS="--grid FILE")
 	@scripts/venv services/market services/quote-classifier services/premium-regressor
-	@services/market/.venv/bin/python -m market generate --enquiries $(SWEEP_ENQUIRIES) --seed 1 --out .ballpark/sweep/market --truth .ballpark/sweep/truth --quiet
-	@services/quote-classifier/.venv/bin/python -m quote_classifier wrangle --in .ballpark/sweep/market --out .ballpark/sweep/slices --quiet
-	@services/quote-classifier/.venv/bin/python -m quote_classifier sweep --in .ballpark/sweep/slices --out .ballpark/sweep/quote-classifier $(SWEEP_ARGS)
-	@services/premium-regressor/.venv/bin/python -m premium_regressor sweep --in .ballpark/sweep/slices --out .ballpark/sweep/premium-regressor $(SWEEP_ARGS)
+	@services/market/.venv/bin/python -m market generate --enquiries $(SWEEP_ENQUIRIES) --seed 1 --out $(SWEEP)/market --truth $(SWEEP)/truth --quiet
+	@services/quote-classifier/.venv/bin/python -m quote_classifier wrangle --in $(SWEEP)/market --out $(SWEEP)/slices --quiet
+	@services/quote-classifier/.venv/bin/python -m quote_classifier sweep --in $(SWEEP)/slices --out $(SWEEP)/quote-classifier $(SWEEP_ARGS)
+	@services/premium-regressor/.venv/bin/python -m premium_regressor sweep --in $(SWEEP)/slices --out $(SWEEP)/premium-regressor $(SWEEP_ARGS)
 
 BENCH_SCORE_ARGS ?=
 .PHONY: bench-score

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from accuracy.__main__ import main
+from accuracy.__main__ import destination, main
 from accuracy.machine import UNKNOWN, Machine, commit, this_machine
+from accuracy.sizes import Wanted
 
 
 @pytest.mark.parametrize("command", [["--help"], ["fleet", "--help"], ["size", "--help"]])
@@ -42,6 +43,21 @@ def test_a_home_without_models_says_what_to_do(tmp_path: Path, capsys: pytest.Ca
     """Exit 2."""
     assert 2 == main(["fleet", "--home", str(tmp_path)])
     assert "has no models yet: make models" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stale", "expected"),
+    [
+        (Wanted(3000), (), "docs/2026-01-02-3000.md"),
+        (Wanted(3000), ("market",), "work/3000.md"),
+        (Wanted(3000, seed=7), (), "work/3000.md"),
+        (Wanted(3000, insurers=7), (), "work/3000.md"),
+        (Wanted(3000, params={"premium-regressor": Path("other.toml")}), (), "work/3000.md"),
+    ],
+)
+def test_only_a_default_run_is_dated(wanted: Wanted, stale: tuple[str, ...], expected: str) -> None:
+    """What is not of the models as they are lies beside its work folder."""
+    assert Path(expected) == destination(Path("docs"), Path("work/3000"), wanted, stale, "2026-01-02")
 
 
 def test_a_machine_is_described_and_not_named() -> None:

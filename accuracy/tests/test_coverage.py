@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from accuracy import coverage
 from accuracy.coverage import Group
+from kit import contract
 
 REPORT = {
     "enquiries": 1000,
@@ -40,6 +41,17 @@ def test_every_group_that_must_hold_is_found() -> None:
         found["full", "age", "17-20", "cheapest_coverage"].rows,
         found["full", "age", "17-20", "cheapest_coverage"].cells,
     )
+
+
+def test_a_profile_has_the_kinds_that_it_knows() -> None:
+    """A profile without points makes no groups of them; one that the parameters lack is asked for all."""
+    chosen = {"showroom9": ("age",), "showroom6": ("age", "region")}
+    found = coverage.kinds(contract.load(), chosen)
+
+    assert ("age", "points", "region", "archetype") == found["full"]
+    assert ("age", "archetype") == found["showroom9"]
+    assert ("age", "region", "archetype") == found["showroom6"]
+    assert ("age", "points", "region", "archetype") == found["showroom4"]
 
 
 @pytest.mark.parametrize(

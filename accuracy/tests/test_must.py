@@ -5,7 +5,8 @@ import math
 import pytest
 
 from accuracy import must
-from accuracy.coverage import Group
+from accuracy.costs import Cost
+from accuracy.coverage import FIGURES, OVERALL, Group
 from accuracy.must import Row
 
 NAN = math.nan
@@ -72,26 +73,68 @@ def test_small_groups_are_shown_and_not_judged() -> None:
     ]
 
 
+def test_a_profile_as_a_whole_has_no_allowance() -> None:
+    """It has as many drivers as there are."""
+    whole, group = (Group("full", kind, "all", "coverage", 0.775, 5000, 5000, 0.02) for kind in (OVERALL, "age"))
+
+    assert ["FAILS", "holds"] == [row.verdict for row in must.coverage([whole, group])]
+    assert [False, True] == [whole.holds, group.holds]
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "figure", "lost"),
+    [
+        ("full", "age", "count_coverage", 1),
+        ("full", "age", None, 5),
+        ("full", "archetype", None, 1),
+        ("showroom4", None, None, 11),
+        ("showroom4", "all", "likely_insurers_coverage", 1),
+    ],
+)
+def test_coverage_that_nobody_measured_fails(profile: str, kind: str | None, figure: str | None, lost: int) -> None:
+    """A profile, a kind of groups or a figure that is in no report is missed; a kind that a profile has not is not."""
+    kinds = {"full": ("age", "points", "archetype"), "showroom4": ("age", "archetype")}
+    whole = [
+        Group(p, k, "a group", f, 0.8, 500, 500, 0.0)
+        for p, of in kinds.items()
+        for k in (OVERALL, *of)
+        for f in FIGURES[k]
+    ]
+    left = [g for g in whole if not (g.profile == profile and kind in (None, g.kind) and figure in (None, g.figure))]
+
+    assert [] == must.coverage_is_there(whole, kinds)
+    assert lost == len(must.failures(must.coverage_is_there(left, kinds)))
+
+
 def test_a_figure_that_nobody_measured_fails() -> None:
     """An empty report does not pass for a good one."""
-    assert 4 == len(must.failures(must.coverage_is_there([])))
     assert 2 == len(must.failures(must.shortlist({})))
     assert 3 == len(must.failures(must.out_of_range({})))
-    assert 3 == len(must.failures(must.profiles({}, 200_000)))
+    assert 3 == len(must.failures(must.profiles({})))
 
 
 def test_out_of_range_is_read_where_it_is_written() -> None:
     """The part `out_of_range` of report.json."""
     report = {
         "out_of_range": {
-            "unit_errors": {"noticed": 0.96},
-            "swaps": {"noticed": 0.97},
+            "unit_errors": {"noticed": 0.96, "refused": 0.9, "of_accepted": 0.6},
+            "swaps": {"noticed": 0.97, "refused": 0.5, "of_accepted": 0.94},
             "false_alarms": {"full": 0.005, "x": 0.02},
         }
     }
 
     assert [0.96, 0.97, 0.005] == [row.value for row in must.out_of_range(report)]
     assert [] == must.failures(must.out_of_range(report))
+    assert (
+        "90.00% are refused by the contract; of what it accepts 60.00% are noticed" == must.out_of_range(report)[0].note
+    )
+
+
+def test_the_cheapest_price_is_judged_at_every_size() -> None:
+    """With all answers and with few."""
+    report = {"profiles": {"full": {"cheapest_mape": 0.1}, "showroom6": {"cheapest_mape": 0.3}}}
+
+    assert ["FAILS", "FAILS", "holds"] == [row.verdict for row in must.profiles(report)]
 
 
 def test_the_shortlist_is_judged_with_all_answers_known() -> None:
@@ -108,14 +151,48 @@ def test_the_shortlist_is_judged_with_all_answers_known() -> None:
     assert (0.3, "over all profiles 30.0% to 60.0%", False) == (asked.value, asked.note, asked.fails)
 
 
+STAGES = {
+    name: Cost(wall_s, wall_s, 9 * 2**30 if name == "market" else 2**30)
+    for name, wall_s in {
+        "market": 900.0, "wrangle": 100.0, "quote-classifier train": 700.0, "premium-regressor train": 600.0,
+        "quote-classifier score": 9.0, "premium-regressor score": 9.0,
+    }.items()
+}  # fmt: skip
+COSTS = (
+    "wrangle",
+    "both trainings",
+    "quote-classifier: enquiries scored per second, all insurers",
+    "premium-regressor: enquiries scored per second, all insurers",
+    "memory of the largest stage",
+)
+
+
 def test_costs_count_at_a_million() -> None:
     """Both trainings together; below a million they are said."""
-    walls = {"market": 900.0, "wrangle": 100.0, "quote-classifier train": 700.0, "premium-regressor train": 600.0}
-    found = must.costs(walls, 9 * 2**30, {"quote-classifier": 19_999.0}, 1_000_000)
+    rates = {"quote-classifier": 19_999.0, "premium-regressor": 20_000.0}
+    found = must.costs(STAGES, rates, 1_000_000)
 
-    assert {"wrangle": False, "both trainings": True, "quote-classifier: enquiries scored per second, all insurers": True,
-            "memory of the largest stage": True} == {row.name: row.fails for row in found}  # fmt: skip
-    assert [] == must.failures(must.costs(walls, 9 * 2**30, {}, 999_999))
+    assert dict(zip(COSTS, [False, True, True, False, True], strict=True)) == {row.name: row.fails for row in found}
+    assert [] == must.failures(must.costs(STAGES, rates, 999_999))
+
+
+@pytest.mark.parametrize(
+    ("missing", "failed"),
+    [
+        ("wrangle", [COSTS[0], COSTS[4]]),
+        ("premium-regressor train", [COSTS[1], COSTS[4]]),
+        ("quote-classifier score", [COSTS[2], COSTS[4]]),
+    ],
+)
+def test_a_cost_that_was_not_measured_fails(missing: str, failed: list[str]) -> None:
+    """It has its row all the same, and what the others took says nothing of it."""
+    stages = {name: Cost(1.0, 1.0, 1) for name in STAGES if name != missing}
+    rates = {name.split()[0]: 1e6 for name in stages if name.endswith("score")}
+    found = must.costs(stages, rates, 1_000_000)
+
+    assert list(COSTS) == [row.name for row in found]
+    assert failed == [row.name for row in must.failures(found)]
+    assert f"not measured: {missing}" == found[-1].note
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def result() -> Result:
         done={"market": Done(Cost(1.0, 2.0, 2**20), "2026-01-02T00:00:00+00:00", is_stale=True),
               "quote-classifier score": Done(Cost(10.0, 2.0, 2**20, 5.0), "2026-01-02T00:00:00+00:00")},
         rates={"quote-classifier": 200.0},
+        kinds={"full": ("age", "points", "region", "archetype"), "showroom4": ("age", "archetype")},
+        params={"premium-regressor": "other.toml (sha256 0123)"},
         by_sex={"asked_ratio": 1.1, "predicted_ratio": 1.05, "bias_men": -0.01, "bias_women": 0.02},
     )  # fmt: skip
 
@@ -45,9 +47,12 @@ def test_what_fails_is_named_once(result: Result) -> None:
     """Coverage is counted, and only the groups that fail by themselves have a line."""
     found = report.summary(result.rows)
 
-    assert ["MAPE ÷ oracle", "kept", "groups inside 78 % to 84 % ± 2 standard errors", "full, age 17-20, coverage"] == [
-        r.name for r in found
-    ]
+    assert [
+        "MAPE ÷ oracle",
+        "kept",
+        "groups inside 78 % to 84 % ± 2 standard errors, profiles strictly",
+        "full, age 17-20, coverage",
+    ] == [r.name for r in found]
     assert (
         "1 of 2 groups of at least 200 drivers; 1 without the allowance; 1 smaller groups are not judged"
         == found[2].note
@@ -60,6 +65,7 @@ def test_the_figures_are_json(result: Result) -> None:
 
     assert [None, "FAILS"] == [found["must_show"][1]["value"], found["must_show"][1]["verdict"]]
     assert ["abc-dirty", "2026-01-02", 10_000] == [found["commit"], found["date"], found["market"]["enquiries"]]
+    assert [{"premium-regressor": "other.toml (sha256 0123)"}, ["market"]] == [found["params"], found["stale"]]
     assert {"processor", "cores", "memory", "system", "python"} == found["machine"].keys()
     assert ["full", "age", "17-20", "coverage", 0.5, 500] == found["coverage"][1][:6]
 
@@ -71,7 +77,9 @@ def test_a_report_reads_well(result: Result) -> None:
     text = markdown("Accuracy", blocks)
 
     for part in ("2 of what must be shown do not hold", "commit abc", "A processor, 2 cores, 8 GiB", "quote-classifier/3", "i-2",
-                 "code has changed since", "200 (100 with the start)", "1.1000 times", "premium alpha 0.3", "learning-curve.svg"):  # fmt: skip
+                 "code has changed since", "200 (100 with the start)", "1.1000 times", "premium alpha 0.3", "learning-curve.svg",
+                 "premium-regressor was made with other parameters than its own: other.toml", "by other code than the present one: market",
+                 "showroom4 has no groups by points or region"):  # fmt: skip
         assert part in text, part
     assert 2 == page("Accuracy", blocks).count("<svg ")
     assert 100_000 > sum(len(b.svg) for b in blocks if isinstance(b, Picture)) + len(text)

@@ -98,6 +98,20 @@ def test_what_a_stage_does_not_read_does_not_spoil_it(places: Places) -> None:
     assert inputs("wrangle", params) == inputs("wrangle", level) == inputs("wrangle", epochs)
 
 
+def test_a_training_that_was_broken_off_begins_anew(places: Places) -> None:
+    """Its cost is that of the whole, and so what it could go on with is removed."""
+    step = sizes.train(ROOT, places, MODELS[0], sizes.parameters(ROOT, MODELS[0], None))
+
+    assert Path(f"{places.trained(MODELS[0])}.checkpoint.npz") == step.leftover
+
+
+def test_every_market_has_its_folder(tmp_path: Path) -> None:
+    """Another seed or panel goes to another one, and the fleet's keeps the plain name."""
+    found = [Places.of_size(tmp_path, 3000, *of).work.name for of in ((), (60, 1), (12, 1), (60, 7), (12, 7))]
+
+    assert ["3000", "3000", "3000-12-insurers", "3000-seed-7", "3000-12-insurers-seed-7"] == found
+
+
 def test_the_newest_version_is_compared(tmp_path: Path) -> None:
     """By number; a store without one is refused."""
     for version in ("9", "10", "tmp"):

@@ -94,6 +94,26 @@ def test_a_step_must_leave_its_result(tmp_path: Path) -> None:
     assert not (tmp_path / "steps").exists()
 
 
+def test_what_an_attempt_left_is_removed_before_the_next(tmp_path: Path) -> None:
+    """Also when there is nothing; a step that is done keeps it."""
+    leftover, result = tmp_path / "checkpoint", tmp_path / "result"
+    step = Step("a stage", ("true",), INPUTS, result, leftover)
+    seen = []
+
+    def measure(_: Step) -> Cost:
+        seen.append(leftover.exists())
+        result.write_text("made")
+        return COST
+
+    leftover.touch()
+    steps.do(step, tmp_path / "steps", lambda _: None, measure, stale_ok=False)
+    leftover.touch()
+    steps.do(step, tmp_path / "steps", lambda _: None, measure, stale_ok=False)
+
+    assert [False] == seen
+    assert leftover.exists()
+
+
 def test_the_newest_version_stands_for_a_store(tmp_path: Path) -> None:
     """Version 10 comes after 9."""
     for version in (9, 10):

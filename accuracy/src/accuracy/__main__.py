@@ -12,7 +12,7 @@ from accuracy.benchmark import Result
 from accuracy.costs import StageFailed
 from accuracy.machine import commit, this_machine
 from accuracy.pages import Picture, markdown, page, plain
-from accuracy.places import MODELS, Places, default_home, repository
+from accuracy.places import INSURERS, MODELS, SEED, Places, default_home, repository
 from accuracy.sizes import Kitchen, Wanted
 from kit.files import write_atomic
 from kit.stage import BAD_INPUT, DONE, REFUSED, BadInput, Lines
@@ -52,13 +52,19 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     size.set_defaults(run=_size)
     size.add_argument("enquiries", type=_count, metavar="N", help="how many drivers ask")
-    size.add_argument("--insurers", type=_count, default=60, metavar="K", help="on the panel (default 60)")
-    size.add_argument("--seed", type=int, default=1, metavar="S", help="of the market (default 1, the fleet's)")
+    size.add_argument(
+        "--insurers", type=_count, default=INSURERS, metavar="K", help=f"on the panel (default {INSURERS})"
+    )
+    size.add_argument(
+        "--seed", type=int, default=SEED, metavar="S", help=f"of the market (default {SEED}, the fleet's)"
+    )
     size.add_argument(
         "--params", type=_params, action="append", default=[], metavar="MODEL=FILE",
         help=f"train a model ({' or '.join(MODELS)}) with another params.toml; may be repeated",
     )  # fmt: skip
-    size.add_argument("--out", type=Path, metavar="DIR", help="where the dated report goes (default docs/accuracy)")
+    size.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the dated report of a default run goes (default docs/accuracy)"
+    )
     for command in (fleet, size):
         command.add_argument(
             "--home", type=Path, metavar="DIR", help="default BALLPARK_HOME, else .ballpark in the checkout"
@@ -78,26 +84,40 @@ def _fleet(root: Path, home: Path, options: argparse.Namespace) -> int:
     if not kitchen.places.wrangled.exists():
         raise BadInput(f"{home} has no models yet: make models, or make accuracy ENQUIRIES=60000")
     result = benchmark.run(kitchen, {}, options.baseline_insurers or 4, Lines(sys.stdout))
-    _write(root, result, home / "accuracy.md", home / "accuracy.html")
+    _write(root, result, home / "accuracy.md", home / "accuracy.html", dated(root))
     failed = _tell(result)
     return failed if options.judge else DONE
 
 
 def _size(root: Path, home: Path, options: argparse.Namespace) -> int:
     wanted = Wanted(options.enquiries, options.insurers, options.seed, dict(options.params), options.stale_ok)
-    kitchen = Kitchen(root, Places.of_size(home, wanted.enquiries), _say, wanted.stale_ok)
+    places = Places.of_size(home, wanted.enquiries, wanted.insurers, wanted.seed)
+    kitchen = Kitchen(root, places, _say, wanted.stale_ok)
     made = sizes.make(kitchen, wanted)
-    result = benchmark.run(kitchen, made, options.baseline_insurers, Lines(sys.stdout))
-    folder = options.out or root / "docs" / "accuracy"
-    _write(root, result, folder / f"{_today()}-{wanted.enquiries}.md", kitchen.places.work / "accuracy.html")
+    result = benchmark.run(kitchen, made, options.baseline_insurers, Lines(sys.stdout), wanted.params)
+    folder = options.out or dated(root)
+    text = destination(folder, places.work, wanted, result.stale, _today())
+    _write(root, result, text, places.work / "accuracy.html", folder)
     return _tell(result)
 
 
-def _write(root: Path, result: Result, text: Path, html: Path) -> None:
-    """The report as Markdown with its figures as JSON and its pictures beside it, and as one page."""
+def dated(root: Path) -> Path:
+    """Where the reports are that are kept with the code."""
+    return root / "docs" / "accuracy"
+
+
+def destination(folder: Path, work: Path, wanted: Wanted, stale: Sequence[str], date: str) -> Path:
+    """A dated report is of the models as they are: any other lies beside its work folder."""
+    if wanted.is_default and not stale:
+        return folder / f"{date}-{wanted.enquiries}.md"
+    return work.with_name(f"{work.name}.md")
+
+
+def _write(root: Path, result: Result, text: Path, html: Path, others: Path) -> None:
+    """The report as Markdown with its figures as JSON and its pictures beside it, and as one page. `others`: the reports of other sizes."""
     date, on, made_of = _today(), this_machine(), commit(root)
     write_atomic(text.with_suffix(".json"), report.encode(result, on, made_of, date))
-    blocks = report.blocks(result, on, made_of, date, report.curves_of(_committed(root, text)))
+    blocks = report.blocks(result, on, made_of, date, report.curves_of(others))
     title = f"Accuracy at {result.enquiries:,} enquiries"
     named = [Picture(b.title, f"{text.stem}-{b.name}", b.svg) if isinstance(b, Picture) else b for b in blocks]
     for block in named:
@@ -106,11 +126,6 @@ def _write(root: Path, result: Result, text: Path, html: Path) -> None:
     write_atomic(text, markdown(title, named).encode())
     write_atomic(html, page(title, blocks).encode())
     _say(f"written: {text}, {html}")
-
-
-def _committed(root: Path, text: Path) -> Path:
-    """Where the reports of other sizes are: beside a dated one, else in docs/accuracy."""
-    return text.parent if text.stem[:1].isdecimal() else root / "docs" / "accuracy"
 
 
 def _tell(result: Result) -> int:

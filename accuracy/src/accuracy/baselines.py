@@ -26,12 +26,17 @@ Floats = NDArray[np.float64]
 LARGEST_NATIVE: Final = 255
 """Values of a category that scikit-learn's trees split by themselves; a longer vocabulary is encoded by its target."""
 TUNED_ON: Final = 2
-TUNING_ROWS: Final = 20_000
+TUNING_ROWS: Final = 100_000
 TUNING_SHARE: Final = 0.1  # of those, held apart: the newest
 STEPS: Final = 2_000  # of boosting, at most; a tenth of the rows says when to stop
 PATIENCE: Final = 20
-LOSSES_AND_LEAVES: Final = (("squared_error", 15), ("squared_error", 31), ("squared_error", 63), ("absolute_error", 31))
-LEAVES: Final = (15, 31)
+LOSSES_AND_LEAVES: Final = (
+    ("squared_error", 31),
+    ("squared_error", 127),
+    ("absolute_error", 31),
+    ("absolute_error", 127),
+)
+LEAVES: Final = (15, 31, 127)
 RIDGES: Final = (0.1, 0.3, 1.0, 3.0)
 INVERSE_RIDGES: Final = (3.0, 10.0, 30.0, 100.0)
 

@@ -3,7 +3,7 @@
 import json
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from accuracy.sizes import Kitchen
 from accuracy.steps import Done, digest
 from kit import contract
 from kit.bundles import CLASSIFIER, REGRESSOR
+from kit.files import sha256_of
 from kit.stage import BadInput, Progress
 from kit.training import slices
 from kit.training.slices import Rows
@@ -44,15 +45,30 @@ class Result:
     done: Mapping[str, Done]
     rates: Mapping[str, float]
     by_sex: Mapping[str, float]
+    kinds: Mapping[str, Collection[str]]
+    """The kinds of groups that each profile has."""
+    params: Mapping[str, str]
+    """The file of each model that was made with other parameters than its own."""
 
     @property
     def enquiries(self) -> int:
         """The size of the market."""
         return int(self.market["enquiries"])
 
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """The stages that were done by other code than the present one."""
+        return tuple(name for name, done in self.done.items() if done.is_stale)
 
-def run(kitchen: Kitchen, made: Mapping[str, Done], insurers: int | None, progress: Progress) -> Result:
-    """Everything after the models are published. `made` is what they cost. Raises `BadInput` and `costs.StageFailed`."""
+
+def run(
+    kitchen: Kitchen,
+    made: Mapping[str, Done],
+    insurers: int | None,
+    progress: Progress,
+    params: Mapping[str, Path] | None = None,
+) -> Result:
+    """Everything after the models are published. `made` is what they cost, `params` other parameters that some were made with. Raises `BadInput` and `costs.StageFailed`."""
     places, of = kitchen.places, contract.load()
     market = truth.parameters(places.market)
     if market != truth.parameters(places.truth):
@@ -84,19 +100,18 @@ def run(kitchen: Kitchen, made: Mapping[str, Done], insurers: int | None, progre
     quotes = int(given.sum())
     groups = [g for report in reports.values() for g in coverage.groups(report, agreement, quotes)]
     if not any(g.kind == "archetype" for g in groups):
-        kinds = truth.archetypes(places.truth)
-        groups += coverage.by_insurers("archetype", kinds, names, inside, given, agreement)
+        groups += coverage.by_insurers("archetype", truth.archetypes(places.truth), names, inside, given, agreement)
+    kinds = coverage.kinds(of, sizes.profiles_of(places.store, REGRESSOR, versions[REGRESSOR]))
     rows = (
         *must.premium(overall[OURS].mape, overall[compare.ORACLE].mape, _pairs(here, "mape"), int(market["enquiries"])),
         *must.quotes(overall[OURS].auc, overall[compare.ORACLE].auc,
                      compare.calibration_error(ours.probability, held_out.quoted), _pairs(here, "auc")),
-        *must.profiles(reports[REGRESSOR], int(market["enquiries"])),
+        *must.profiles(reports[REGRESSOR]),
         *must.coverage(groups),
-        *must.coverage_is_there(groups),
+        *must.coverage_is_there(groups, kinds),
         *must.shortlist(reports[REGRESSOR]),
         *must.out_of_range(reports[REGRESSOR]),
-        *must.costs({name: d.cost.wall_s for name, d in stages.items()}, max(d.cost.memory for d in stages.values()), rates,
-                    int(market["enquiries"])),
+        *must.costs({name: done.cost for name, done in stages.items()}, rates, int(market["enquiries"])),
     )  # fmt: skip
     return Result(
         market=market, held_out=count, versions=versions, rows=rows, groups=tuple(groups),
@@ -105,7 +120,8 @@ def run(kitchen: Kitchen, made: Mapping[str, Done], insurers: int | None, progre
             "sampled": {name: asdict(s) for name, s in here.items()},
         },
         sampled=tuple(names[k] for k in sample), settings=settings, done={**stages, "baselines": cost}, rates=rates,
-        by_sex=compare.by_sex(ours, known, market_said),
+        by_sex=compare.by_sex(ours, known, market_said), kinds=kinds,
+        params={model: f"{file.name} (sha256 {sha256_of(file)[:12]})" for model, file in (params or {}).items()},
     )  # fmt: skip
 
 
@@ -133,7 +149,7 @@ def sampled(insurers: int, count: int) -> tuple[int, ...]:
 
 def default_insurers(enquiries: int) -> int:
     """As many as the baselines can be fitted to in minutes, on two cores."""
-    return 12 if enquiries <= must.FAR else 6
+    return 12 if enquiries <= must.ORACLE_FROM else 6
 
 
 def fit(

@@ -1,12 +1,16 @@
 """Do the 80 % intervals hold in every group? Groups are those of report.json; how sure their figure is depends on how many drivers they have."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kit.contract import Contract
+from kit.training import masking, segments
+from kit.training.segments import ARCHETYPE, PROFILES
 
 Flags = NDArray[np.bool_]
 
@@ -16,8 +20,13 @@ ERRORS: Final = 2.0
 OVERALL: Final = "all"
 PREMIUM: Final = "coverage"
 PANEL: Final = ("cheapest_coverage", "mean_of_five_cheapest_coverage", "count_coverage", "likely_insurers_coverage")
-PROFILES: Final = ("full", "no_history", "showroom9", "showroom6", "showroom4")
-KINDS: Final = ("age", "points", "region", "archetype")
+"""`count_coverage` is of the number that is served, which the classifier counts; `likely_insurers_coverage` is of the regressor's own."""
+KINDS: Final = ("age", "points", "region")
+FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys((OVERALL, *KINDS), (PREMIUM, *PANEL)),
+    ARCHETYPE: (PREMIUM,),
+}
+"""What has to be measured in groups of each kind; only premiums are of an insurer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,19 @@ class Group:
 
     @property
     def holds(self) -> bool:
-        """With the allowance. What is not a number does not hold."""
-        return LOW - ERRORS * self.error <= self.value <= HIGH + ERRORS * self.error
+        """With the allowance, which a profile as a whole does not have. What is not a number does not hold."""
+        allowance = 0.0 if self.kind == OVERALL else ERRORS * self.error
+        return LOW - allowance <= self.value <= HIGH + allowance
+
+
+def kinds(contract: Contract, chosen: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
+    """The kinds of groups that each profile has: those whose field it knows, and the archetypes of insurers.
+
+    `chosen` are the profiles of the model's parameters, with the fields that they know. One that is not there is asked for all kinds.
+    """
+    masks = masking.profiles(contract, {name: tuple(fields) for name, fields in chosen.items()})
+    known = {name: segments.kinds(contract, masks[name]) if name in masks else frozenset(KINDS) for name in PROFILES}
+    return {name: (*(kind for kind in KINDS if kind in known[name]), ARCHETYPE) for name in PROFILES}
 
 
 def groups(report: Mapping[str, Any], agreement: float, quotes: int) -> tuple[Group, ...]:
@@ -62,7 +82,7 @@ def _profiles(report: Mapping[str, Any], agreement: float, quotes: int) -> Itera
 def _segments(report: Mapping[str, Any], agreement: float) -> Iterator[Group]:
     for profile in PROFILES:
         for kind, of_kind in report.get("segments", {}).get(profile, {}).items():
-            if kind in KINDS:
+            if kind in FIGURES:
                 for name, figures in of_kind.items():
                     yield from _of(profile, kind, name, figures, int(figures["rows"]), int(figures["cells"]), agreement)
 

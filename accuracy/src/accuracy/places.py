@@ -12,6 +12,9 @@ from kit.files import sha256_of
 
 MODELS: Final = (CLASSIFIER, REGRESSOR)
 MARKET: Final = "market"
+INSURERS: Final = 60
+SEED: Final = 1
+"""The market of the fleet and of the dated reports."""
 SOURCES: Final = frozenset({".py", ".toml", ".txt"})
 NOT_IN_MODELS: Final = frozenset({"deploy", "logs.py", "series.py", "series.toml"})
 """Parts of the kit that no model is made with."""
@@ -47,9 +50,10 @@ class Places:
         return cls(home / "market", home / "truth", wrangled, home / "store", home / "accuracy" / "fleet")
 
     @classmethod
-    def of_size(cls, home: Path, enquiries: int) -> "Places":
-        """What a benchmark of that size makes for itself."""
-        work = home / "accuracy" / str(enquiries)
+    def of_size(cls, home: Path, enquiries: int, insurers: int = INSURERS, seed: int = SEED) -> "Places":
+        """What a benchmark of that market makes for itself; the folder's name says what is not as in the fleet's."""
+        other = (f"-{insurers}-insurers" if insurers != INSURERS else "") + (f"-seed-{seed}" if seed != SEED else "")
+        work = home / "accuracy" / f"{enquiries}{other}"
         return cls(work / "market", work / "truth", work / "wrangled", work / "store", work)
 
     @property

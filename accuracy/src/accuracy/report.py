@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from accuracy.coverage import Group
 from accuracy.machine import Machine
 from accuracy.must import Row
 from accuracy.pages import Block, Heading, Picture, Table, Text
+from kit.training.segments import PROFILES
 
 FORMAT: Final = 1
 COVERAGE: Final = "Coverage of 80 %"
@@ -39,6 +40,8 @@ def blocks(
         f"{result.enquiries:,} enquiries of {result.market.get('insurers', '?')} insurers (market seed {result.market.get('seed', '?')}), "
         f"split by time; {result.held_out:,} later ones are held out. {date}, commit {commit}, on {machine}. "
         + ", ".join(f"{model}/{version}" for model, version in result.versions.items()) + "."
+        + "".join(f" {model} was made with other parameters than its own: {file}." for model, file in result.params.items())
+        + (f" Done by other code than the present one: {', '.join(result.stale)}." if result.stale else "")
     )  # fmt: skip
     verdict = f"{len(failed)} of what must be shown do not hold." if failed else "All that must be shown holds."
     return [
@@ -53,7 +56,7 @@ def blocks(
         Text("Chosen: " + "; ".join(f"{kind}: {_settings(of)}" for kind, of in result.settings.items()) + "."),
         *_curve(curves),
         Heading("Coverage of the 80 % intervals"),
-        *covered(result.groups),
+        *covered(result.groups, result.kinds),
         Heading("What it took"),
         took(result),
         Heading("Men and women"),
@@ -76,7 +79,7 @@ def summary(rows: Sequence[Row]) -> list[Row]:
         share = sum(row.is_inside for row in judged) / len(judged) if judged else math.nan
         strictly = sum(coverage.LOW <= row.value <= coverage.HIGH for row in judged)
         found.append(
-            Row(COVERAGE, "groups inside 78 % to 84 % ± 2 standard errors", share, at_least=1.0, unit="%",
+            Row(COVERAGE, "groups inside 78 % to 84 % ± 2 standard errors, profiles strictly", share, at_least=1.0, unit="%",
                 note=f"{sum(r.is_inside for r in judged)} of {len(judged)} groups of at least {must.LEAST_ROWS} drivers; {strictly} "
                 f"without the allowance; {len(of) - len(judged)} smaller groups are not judged")
         )  # fmt: skip
@@ -119,7 +122,7 @@ def _settings(of: Mapping[str, Any]) -> str:
 def _curve(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Block]:
     if max((len(of) for of in curves.values()), default=0) < 2:
         return []
-    limits = ((must.FAR, 1.30), (must.NEAR, 1.15))
+    limits = ((must.ORACLE_FROM, 1.30), (must.STRICTEST_FROM, 1.15))
     return [
         Picture(
             "Premium MAPE over the oracle's, by size", "learning-curve.svg", pictures.learning_curve(curves, limits)
@@ -127,10 +130,10 @@ def _curve(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Block]:
     ]
 
 
-def covered(groups: Sequence[Group]) -> list[Block]:
+def covered(groups: Sequence[Group], kinds: Mapping[str, Collection[str]]) -> list[Block]:
     """A table of extremes for every profile and kind, and with all answers known a picture of every group."""
     rows = []
-    for profile in coverage.PROFILES:
+    for profile in PROFILES:
         for figure in dict.fromkeys(g.figure for g in groups):
             of = [g for g in groups if g.profile == profile and g.figure == figure and g.rows >= must.LEAST_ROWS]
             for kind in dict.fromkeys(g.kind for g in of):
@@ -141,18 +144,26 @@ def covered(groups: Sequence[Group]) -> list[Block]:
                 ))  # fmt: skip
     drawn = {
         kind: [(g.name, g.value, g.error) for g in groups if (g.profile, g.figure, g.kind) == ("full", coverage.PREMIUM, kind)]
-        for kind in coverage.KINDS
+        for kind in coverage.FIGURES
+        if kind != coverage.OVERALL
     }  # fmt: skip
     picture = pictures.coverages({k: v for k, v in drawn.items() if v}, coverage.LOW, coverage.HIGH)
     head = ("profile", "figure", "groups by", "groups", "least", "most", "inside", "inside ± 2 errors")
     return [
         Text(
             "Standard errors treat one driver's answers as alike as they were found to be, so that many answers to few drivers do not look "
-            "like many drivers. The measured likeness is that with all answers known."
+            "like many drivers. The measured likeness is that with all answers known. " + unasked(kinds)
         ),
         Table(head, tuple(rows), words=3),
         Picture("Coverage by group, all answers known, with two standard errors", "coverage.svg", picture),
     ]
+
+
+def unasked(kinds: Mapping[str, Collection[str]]) -> str:
+    """Which kinds of groups a profile does not have, as it leaves their question open."""
+    missing = {profile: [kind for kind in coverage.KINDS if kind not in of] for profile, of in kinds.items()}
+    said = "; ".join(f"{profile} has no groups by {' or '.join(of)}" for profile, of in missing.items() if of)
+    return f"What a profile leaves open makes no groups: {said}." if said else "Every profile has groups of every kind."
 
 
 def took(result: Result) -> Table:
@@ -199,6 +210,9 @@ def encode(result: Result, machine: Machine, commit: str, date: str) -> bytes:
         "costs": {name: asdict(done) for name, done in result.done.items()},
         "rates": dict(result.rates),
         "by_sex": dict(result.by_sex),
+        "kinds": {profile: list(kinds) for profile, kinds in result.kinds.items()},
+        "params": dict(result.params),
+        "stale": list(result.stale),
     }
     return json.dumps(_finite(content), allow_nan=False, indent=1).encode() + b"\n"
 

@@ -4,20 +4,21 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import tomli_w
 
 from accuracy import costs, data
-from accuracy.places import MARKET, MODELS, Places, code_of, environment, package, python
+from accuracy.places import INSURERS, MARKET, MODELS, SEED, Places, code_of, environment, package, python
 from accuracy.steps import CODE, Done, Step, digest, do
 from kit import contract
 from kit.bundles import CLASSIFIER
 from kit.files import write_atomic
 from kit.stage import BadInput
 from kit.training.params import FairnessParams, Params, read
+from kit.training.places import CHECKPOINT
 
 NOT_FOR_WRANGLE: Final = frozenset({"net", "fit", "loss", "mask", "calibration", "fairness", "gate"})
 WORKERS: Final = 2
@@ -29,10 +30,15 @@ class Wanted:
     """Which market, and instead of a model's own params.toml which file. `stale_ok`: what was made by other code is good enough."""
 
     enquiries: int
-    insurers: int = 60
-    seed: int = 1
+    insurers: int = INSURERS
+    seed: int = SEED
     params: Mapping[str, Path] = field(default_factory=dict)
     stale_ok: bool = False
+
+    @property
+    def is_default(self) -> bool:
+        """Whether only the size was chosen."""
+        return not self.params and (self.insurers, self.seed) == (INSURERS, SEED)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,8 @@ def train(root: Path, places: Places, model: str, params: Mapping[str, Any]) -> 
         CODE: code_of(root, model),
     }
     trained = places.trained(model)
-    return _stage(root, places, model, "train", places.wrangled, trained, inputs, trained / "fit.json")
+    step = _stage(root, places, model, "train", places.wrangled, trained, inputs, trained / "fit.json")
+    return replace(step, leftover=trained.with_name(f"{trained.name}{CHECKPOINT}"))
 
 
 def test(root: Path, places: Places, model: str, params: Mapping[str, Any]) -> Step:
@@ -177,6 +184,13 @@ def rates(done: Mapping[str, Done], rows: int) -> dict[str, float]:
 def report_of(store: Path, model: str, version: int) -> dict[str, Any]:
     """The report.json of a published model."""
     found: dict[str, Any] = json.loads((store / model / str(version) / "report.json").read_bytes())
+    return found
+
+
+def profiles_of(store: Path, model: str, version: int) -> dict[str, list[str]]:
+    """The profiles of a published model's parameters, with the fields that each knows."""
+    manifest = json.loads((store / model / str(version) / "manifest.json").read_bytes())
+    found: dict[str, list[str]] = manifest["params"]["mask"]["profiles"]
     return found
 
 

@@ -18,12 +18,16 @@ Inputs = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage as a command. `result` is the file that it writes last, or of a store the pattern of its versions' manifests."""
+    """A stage as a command. `result` is the file that it writes last, or of a store the pattern of its versions' manifests.
+
+    `leftover` is what an attempt that was broken off may leave to go on with: it is removed, so that the cost is that of the whole.
+    """
 
     name: str
     command: tuple[str, ...]
     inputs: Inputs
     result: Path
+    leftover: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ def do(
         say(f"{step.name}: done already ({stamp.cost.wall_s:.1f} s on {stamp.finished[:10]})")
         return Done(stamp.cost, stamp.finished, is_stale=stamp.inputs.get(CODE) != step.inputs.get(CODE))
     say(f"{step.name}: {reason}")
+    if step.leftover is not None:
+        step.leftover.unlink(missing_ok=True)
     cost = measure(step)
     result = digest(step.result)
     if result is None:

@@ -51,7 +51,7 @@ def ranges_file(**changes: Any) -> bytes:
         "lists": {},
         "bins": {f.name: [] for f in MOTOR.numeric} | changes.get("bins", {}),
         "expectations": [],
-        "pairs": changes.get("pairs", {"limit": 255, "between": [], "tables": ""}),
+        "pairs": changes.get("pairs", {"limit": 254, "between": [], "tables": ""}),
     }
     return encode(raw)
 

@@ -76,6 +76,16 @@ async def test_a_risk_out_of_range_has_figures_without_bands() -> None:
     assert {"expected": 4.4, "low": None, "high": None} == body["likely_insurers"]
 
 
+async def test_a_risk_out_of_range_has_no_questions() -> None:
+    """No answer narrows a band that is not there, and no model is asked about it."""
+    world = World(serving=serving(ranges=Ranges.read(ranges_file(box={"age": [40, 99]}), MOTOR)), regressor=narrowing())
+    async with client(world) as ask:
+        body = (await ask.post("/v1/ballpark", json=QUOTE)).json()
+
+    assert (True, None) == (body["complete"], body["next_questions"])
+    assert 1 == len(world.regressor.rows)
+
+
 async def test_the_best_question_comes_first() -> None:
     """The field that narrows the band is named with by how much; those that do not are not."""
     async with client(World(regressor=narrowing())) as ask:
@@ -171,4 +181,4 @@ async def test_ranking_is_timed() -> None:
     trace = Trace()
     await pricer.ballpark(BallparkRequest(Risk({"age": 30})), Deadline.after(1000.0, now=0.0), trace)
 
-    assert 3.0 == trace.stages["merge"]  # trying, ranking, merging
+    assert 4.0 == trace.stages["merge"]  # looking up, trying, ranking, merging

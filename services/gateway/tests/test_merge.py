@@ -160,6 +160,13 @@ def test_a_band_without_a_whole_number_holds_the_nearest() -> None:
     assert (4.2, 4, 4) == (found.expected, found.low, found.high)
 
 
+def test_a_band_holds_whole_numbers_inside_it_alone() -> None:
+    """From 4.2 to 5.6 there is only 5, although 4.4 is nearer to 4."""
+    found = count(serving(likely_insurers=Counts(Table.constant(-0.14, 0.85))), KEY, np.full((1, K), 0.55))
+
+    assert (4.4, 5, 5) == (found.expected, found.low, found.high)
+
+
 def test_the_count_stays_on_the_panel() -> None:
     """Nobody expects more insurers than there are."""
     found = count(serving(likely_insurers=Counts(Table.constant(-99.0, 99.0))), KEY, np.full((1, K), 0.5))

@@ -182,6 +182,16 @@ def test_a_count_stays_on_the_panel(p: list[float], low: float, high: float) -> 
     assert 0 <= bottom[0] <= expected[0] <= top[0] <= 4 + 1e-9
 
 
+MANY_BANDS = [
+    {"field": name, "edges": list(range(98))}
+    for name in ("age", "licence_years", "ncd_years", "vehicle_age", "vehicle_value")
+]
+FAR = {
+    "bands": {"age": [[0, 0], [0, -3], [0, 2], [0, 0]], "points": [[0, 0], [0, 1], [0, 3]]},
+    "insurers": [[0, 0], [0, 2]],
+}
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -204,6 +214,18 @@ def test_a_count_stays_on_the_panel(p: list[float], low: float, high: float) -> 
         ({"intervals": table(pooled=row(0, 0, bands={"age": [[0, 0]]}))}, "`bands.age` of a table must have 4"),
         ({"intervals": table(pooled=row(0, 0, bands={"ncd_years": []}))}, "`ncd_years` in its bands"),
         ({"panel": {"cheapest": {}}}, "`panel.cheapest`: a table needs"),
+        ({"bands": [{"field": "sector"}]}, "`sector` has 4001 places, and a field may have 100"),
+        ({"bands": [{"field": "age", "edges": list(range(99))}]}, "`age` has 101 places"),
+        ({"bands": MANY_BANDS}, "`bands` has 500 places, and all fields may have 400"),
+        ({"bands": [{"field": "age", "edges": [10**400]}]}, "`bands` must be a list"),
+        ({"intervals": table(pooled=row(10**400, 0))}, "needs `add`"),
+        ({"intervals": table(keys={"4096": row(0, 0)})}, "has key '4096', which no answers have"),
+        ({"intervals": table(keys={"-1": row(0, 0)})}, "has key '-1', which no answers have"),
+        ({"intervals": table(half={"1": row(0, 0)})}, "has key '1', which no answers have"),
+        ({"intervals": table(pooled=row(0, 20.1))}, "low, high with all effects must be within 20, not 20.1"),
+        ({"intervals": table(pooled=row(0, 15, **FAR))}, "low, high with all effects must be within 20, not 23"),
+        ({"panel": {"cheapest": table(pooled=row(-1e300, 0))}}, "`panel.cheapest`: low, high with all effects"),
+        ({"likely_insurers": table(pooled=row(-1e300, 0))}, "`likely_insurers`: low, high with all effects"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(changed: dict[str, Any], message: str) -> None:
@@ -219,11 +241,19 @@ def test_a_number_that_is_none_is_refused(number: str) -> None:
         read(json.dumps(content()).replace("-1.0", number), MOTOR, 2)
 
 
-@pytest.mark.parametrize("text", ["not json", "[]"])
+@pytest.mark.parametrize("text", ["not json", "[]", "[" * 100_000])
 def test_what_is_no_table_is_refused(text: str) -> None:
     """With the name of the file."""
     with pytest.raises(BadCalibration, match=r"calibration\.json"):
         read(text, MOTOR, 2)
+
+
+def test_numbers_of_quotes_may_be_far_apart() -> None:
+    """Unlike a margin in the log they become no price, and stay on the panel whatever they are."""
+    quotes = table(pooled=row(-300, 600))
+    of = read(encode(content(likely_insurers=quotes, panel={"likely_insurers": quotes})), MOTOR, 2)
+
+    assert {"intervals", "likely_insurers", "panel.likely_insurers"} == set(of.tables)
 
 
 def test_a_missing_section_is_named() -> None:

@@ -142,6 +142,21 @@ def test_what_is_not_finite_stops_nothing() -> None:
     assert RANGES.flags(numeric, categorical).box.all()
 
 
+def pairs(**changes: Any) -> dict[str, Any]:
+    """The file with changes to its pairs."""
+    return file_of(pairs=file_of()["pairs"] | changes)
+
+
+def expectation(**changes: Any) -> dict[str, Any]:
+    """The file with changes to its expectation."""
+    return file_of(expectations=[file_of()["expectations"][0] | changes])
+
+
+def box(**changes: Any) -> dict[str, Any]:
+    """The file with other limits of some numbers."""
+    return file_of(box=file_of()["box"] | changes)
+
+
 def without(*path: str) -> dict[str, Any]:
     """The file without one of its entries."""
     content: dict[str, Any] = json.loads(encode(file_of()))
@@ -159,12 +174,27 @@ def without(*path: str) -> dict[str, Any]:
         (file_of(contract="0" * 64), "was made for contract 000000000000"),
         (without("box", "age"), "KeyError at 'age'"),
         (without("pairs", "limit"), "KeyError at 'limit'"),
-        (file_of(bins=file_of()["bins"] | {"age": [60.0, 30.0]}), "finite and increasing"),
-        (file_of(pairs=file_of()["pairs"] | {"tables": ""}), "0 entries in the tables of pairs, not 12"),
-        (
-            file_of(expectations=[file_of()["expectations"][0] | {"effects": {"fuel": [0.0]}}]),
-            "one effect for each bin",
-        ),
+        (pairs(limit=0), "limit of pairs from 1 to 254"),
+        (pairs(limit=255), "limit of pairs from 1 to 254"),
+        (pairs(limit=None), "limit of pairs from 1 to 254"),
+        (pairs(limit=10**400), "limit of pairs from 1 to 254"),
+        (file_of(lists={"fuel": [1.0]}), "`fuel` in its lists"),
+        (file_of(lists={"expectation 0": [1.0]}), "`expectation 0` in its lists"),
+        (file_of(lists={"age": [None]}), "finite numbers: the list of age"),
+        (expectation(field="fuel"), "`fuel` in its expectations"),
+        (expectation(effects={"expectation 0": [0.0]}), "`expectation 0` in its effects"),
+        (expectation(level=None), "finite numbers: the levels"),
+        (expectation(level=10**400), "OverflowError"),
+        (expectation(limits=[None, 0.5]), "finite numbers: the limits"),
+        (expectation(limits=[0.5, -0.5]), "not above the highest: the limits"),
+        (expectation(limits=[0.5]), "ValueError"),
+        (box(age=[None, None]), "finite numbers: the box"),
+        (box(age=[99, 17]), "not above the highest: the box"),
+        (box(age=[17, 10**400]), "OverflowError"),
+        (file_of(bins=file_of()["bins"] | {"age": [60.0, 30.0]}), "increasing"),
+        (file_of(bins=file_of()["bins"] | {"age": [30.0, None]}), "finite numbers: the bins"),
+        (pairs(tables=""), "0 entries in the tables of pairs, not 12"),
+        (expectation(effects={"fuel": [0.0]}), "one effect for each bin"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(content: dict[str, Any], message: str) -> None:
@@ -175,6 +205,21 @@ def test_a_file_that_cannot_be_used_is_refused(content: dict[str, Any], message:
 
 def test_what_is_no_file_of_ranges_is_refused() -> None:
     """Whatever it is."""
-    for text in (b"", b"[]", b"{}", b'"version"'):
+    for text in (b"", b"[]", b"{}", b'"version"', b"[" * 100_000):
         with pytest.raises(BadRanges):
             Ranges.read(text, MOTOR)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused(number: str) -> None:
+    """Nothing is outside it: the limit would be off, and nobody would know."""
+    text = encode(file_of()).decode()
+    for before, value in (
+        ('"level":', "9.0"),
+        ('"limits":[', "-0.5"),
+        ('"vehicle_age":[', "0.1"),
+        ('_mileage":[', "1000"),
+    ):
+        assert 1 == text.count(before + value)
+        with pytest.raises(BadRanges):
+            Ranges.read(text.replace(before + value, before + number), MOTOR)

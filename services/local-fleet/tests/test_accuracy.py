@@ -30,11 +30,23 @@ def answers(premium: float) -> Answers:
 
 def test_figures_are_those_of_the_answers() -> None:
     """A premium that is 30 % too high is half of the quotes, and outside its interval."""
-    mape, auc, coverage = accuracy.figures(enquiries(), answers(130.0), {})
+    mape, auc, coverage, out_of_range = accuracy.figures(enquiries(), answers(130.0), {})
 
     assert pytest.approx(0.15) == mape.served
     assert 1.0 == auc.served
     assert 0.5 == coverage.served
+    assert (0.0, None) == (out_of_range.served, out_of_range.fault)
+
+
+def test_enquiries_without_intervals_are_counted_where_they_are_not_covered() -> None:
+    """The first one's price is far off; its missing interval leaves the coverage whole, and shows as out of range."""
+    given = answers(130.0)
+    given.low[0] = given.high[0] = np.nan
+
+    _, _, coverage, out_of_range = accuracy.figures(enquiries(), given, {"out_of_range": 0.5})
+
+    assert (1.0, 0.5, 0.0) == (coverage.served, out_of_range.served, out_of_range.difference)
+    assert "must be from 0% to 2%" == out_of_range.fault
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from fabricated import write as write_market
 
+from kit import calibration
 from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BAD_INPUT, DONE, REFUSED
@@ -195,14 +196,15 @@ def test_the_gate_of_the_project_names_figures_that_exist(places: Places) -> Non
 
 
 def test_the_calibration_belongs_to_the_model(places: Places) -> None:
-    """Its tables have a pooled row, and the manifest that pins them also pins the graph and the weights that they were fitted to."""
+    """Its tables have a pooled row, and name the very graph and weights that the manifest pins beside them."""
     tables = json.loads((places.artefact / "calibration.json").read_text())
 
     assert {"probabilities", "likely_insurers"} <= {
         name for name, table in tables.items() if isinstance(table, dict) and "pooled" in table
     }
     pinned = Store(str(places.store)).manifest(PROJECT.name, 1).files
-    assert {"calibration.json", "saved_model.pb", "variables/variables.index"} <= set(pinned)
+    assert calibration.fingerprint(pinned) == tables["model"]
+    assert "calibration.json" in pinned
     assert 0.8 == tables["level"]
 
 

@@ -52,6 +52,10 @@ BANDS, INSURERS, PANEL = "bands", "insurers", "panel"
 SMALLEST_P: Final = 1e-6
 INTERVAL: Final = ("low", "high")
 BETA: Final = ("a", "b", "c")
+MOST_PLACES: Final = 100  # of a field's bands; each row of a table holds all places of all fields
+MOST_PLACES_IN_ALL: Final = 400
+LARGEST_IN_LOG: Final = 20.0  # of a price's margin with all effects: beyond it pounds are no numbers any more
+LARGEST: Final = {"probabilities": 1e6, "likely_insurers": 1e6}  # which are bounded again where they are applied
 EFFECTS: Final = {INTERVAL: 2, BETA: 1}  # how many of the numbers, the last ones, bands and insurers move
 
 
@@ -80,7 +84,7 @@ class Bands:
         try:
             found = {str(b["field"]): b.get("edges") for b in raw}
             edges = {name: None if e is None else tuple(float(edge) for edge in e) for name, e in found.items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadCalibration("`bands` must be a list of tables with `field`, and `edges` for a number") from error
         return cls.of(contract, edges)
 
@@ -97,7 +101,13 @@ class Bands:
             if ascending and not (numeric and np.isfinite(ascending).all()):
                 raise BadCalibration(f"`bands`: `{name}` cannot have such `edges`")
             made[name] = ascending if numeric else None
-        return cls(contract, made)
+        found = cls(contract, made)
+        for name, size in zip(made, found.sizes, strict=True):
+            if size > MOST_PLACES:
+                raise BadCalibration(f"`bands`: `{name}` has {size} places, and a field may have {MOST_PLACES}")
+        if (size := sum(found.sizes)) > MOST_PLACES_IN_ALL:
+            raise BadCalibration(f"`bands` has {size} places, and all fields may have {MOST_PLACES_IN_ALL}")
+        return found
 
     @property
     def raw(self) -> list[dict[str, Any]]:
@@ -174,18 +184,23 @@ class Table:
         return cls({}, {}, row[None, :fixed], row[None, fixed:, None], np.zeros((1, 0, effects)))
 
     @classmethod
-    def read(cls, raw: Any, numbers: tuple[str, ...], bands: Bands, insurers: int) -> Self:
-        """Make it of a TABLE that has these numbers. Raises `BadCalibration`."""
+    def read(
+        cls, raw: Any, numbers: tuple[str, ...], bands: Bands, insurers: int, largest: float = LARGEST_IN_LOG
+    ) -> Self:
+        """Make it of a TABLE that has these numbers, with all effects at most `largest` in size. Raises `BadCalibration`."""
         try:
             if tuple(raw["numbers"]) != numbers:
                 raise BadCalibration(f"a table of {', '.join(numbers)} is needed, not of {', '.join(raw['numbers'])}")
             pooled = _Row.read(raw[POOLED], None, numbers, bands, insurers)
-            halves = {int(k): _Row.read(r, pooled, numbers, bands, insurers) for k, r in raw[HALF].items()}
+            halves = {
+                _key(name, bands.contract, UPPER_BITS): _Row.read(row, pooled, numbers, bands, insurers)
+                for name, row in raw[HALF].items()
+            }
             keys = {}
             for name, row in raw[KEYS].items():
-                key = int(name)
+                key = _key(name, bands.contract)
                 keys[key] = _Row.read(row, halves.get(half_of(key), pooled), numbers, bands, insurers)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, BadCalibration):
                 raise
             raise BadCalibration(
@@ -194,6 +209,8 @@ class Table:
         rows = [pooled, *halves.values(), *keys.values()]
         if not all(np.isfinite(part).all() for row in rows for part in (row.add, row.bands, row.insurers)):
             raise BadCalibration(f"{', '.join(numbers)} must be finite")
+        if (found := max(row.largest(bands) for row in rows)) > largest:
+            raise BadCalibration(f"{', '.join(numbers)} with all effects must be within {largest:g}, not {found:.3g}")
         fixed = len(numbers) - EFFECTS[numbers]
         add = np.array([row.add for row in rows])
         return cls(
@@ -260,12 +277,28 @@ class _Row:
             own = np.zeros((insurers, effects)) if after is None else after.insurers
         return cls(add, moved, own)
 
+    def largest(self, bands: Bands) -> float:
+        """The largest size that a number may have with an effect of every field and of an insurer."""
+        of_bands = np.abs(self.bands)
+        effects = sum((of_bands[b : b + s].max(axis=0) for b, s in zip(bands.begins, bands.sizes, strict=False)), 0.0)
+        moved = np.abs(self.insurers).max(axis=0) + effects
+        moves = np.concatenate([np.zeros(len(self.add) - len(moved)), moved])
+        return float((np.abs(self.add) + moves).max())
+
 
 def _matrix(values: Any, shape: tuple[int, int], name: str) -> Floats:
     found = np.array(values, np.float64)
     if found.shape != shape:
         raise BadCalibration(f"`{name}` of a table must have {shape[0]} entries of {shape[1]}")
     return found
+
+
+def _key(name: str, contract: Contract, bits: int = -1) -> int:
+    """A key of these bits that `kit.rows.answered` can give: two bits for each group."""
+    key = int(name)
+    if not 0 <= key < 4 ** len(contract.groups) or key & ~bits:
+        raise BadCalibration(f"has key {name!r:.20}, which no answers have")
+    return key
 
 
 def half_of(key: int) -> int:
@@ -352,6 +385,11 @@ class Calibration:
         """Raises `BadCalibration` when there are none."""
         return Counts(self._table("likely_insurers"))
 
+    def check_model(self, files: Mapping[str, str]) -> None:
+        """Raises `BadCalibration` unless the tables were fitted to the SavedModel among an artefact's files {name: sha256}."""
+        if self.model != (model := fingerprint(files)):
+            raise BadCalibration(f"{FILE} was fitted to model {self.model[:12]}, this is {model[:12]}")
+
     def _table(self, name: str) -> Table:
         if name not in self.tables:
             raise BadCalibration(f"{FILE} has no `{name}`")
@@ -401,7 +439,8 @@ def fingerprint(files: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
 
 def _named(name: str, raw: Any, numbers: tuple[str, ...], bands: Bands, insurers: int) -> Table:
     try:
-        return Table.read(raw, numbers, bands, insurers)
+        largest = LARGEST.get(name.removeprefix(f"{PANEL}."), LARGEST_IN_LOG)
+        return Table.read(raw, numbers, bands, insurers, largest)
     except BadCalibration as error:
         raise BadCalibration(f"{FILE}: `{name}`: {error}") from error
 
@@ -409,7 +448,7 @@ def _named(name: str, raw: Any, numbers: tuple[str, ...], bands: Bands, insurers
 def _object(text: str | bytes) -> dict[str, Any]:
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadCalibration(f"{FILE} is not JSON") from error
     if not isinstance(raw, dict):
         raise BadCalibration(f"{FILE} must be a table")

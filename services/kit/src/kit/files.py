@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -31,7 +32,7 @@ def create_atomic(path: Path, content: bytes) -> bool:
 
 def _beside(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")  # a process number is not alone on a shared disk
     with beside.open("wb") as file:
         file.write(content)
         file.flush()

@@ -30,6 +30,7 @@ Bins = NDArray[np.intp]
 
 FILE: Final = "ranges.json"
 VERSION: Final = 2
+LARGEST: Final = 254  # surprise in a table; a limit of 255 would never be broken
 MOST_FIELDS: Final = 6
 CHUNK: Final = 4096  # rows; bounds the memory of a batch
 
@@ -129,13 +130,13 @@ class Ranges:
     def read(cls, text: str | bytes, contract: Contract) -> Self:
         """Make it of a ranges.json. Raises `BadRanges`."""
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=_refuse)
             _check(raw["version"] == VERSION, f"has version {raw['version']!r}, this code reads {VERSION}")
             _check(raw["contract"] == contract.fingerprint, f"was made for contract {str(raw['contract'])[:12]}")
             return cls(**_read(raw, contract))
         except BadRanges:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise BadRanges(f"{FILE} cannot be read: {type(error).__name__} at {error}") from error
 
     def check(self, numeric: Numeric, categorical: Categorical) -> Verdict | None:
@@ -203,6 +204,29 @@ def _check(holds: bool, otherwise: str) -> None:
         raise BadRanges(f"{FILE} {otherwise}")
 
 
+def _refuse(number: str) -> float:
+    raise BadRanges(f"{FILE} has {number}, which is no number")
+
+
+def _numbers(values: Any, name: str) -> Floats:
+    """Finite ones. Raises `BadRanges`."""
+    found = np.array(values, np.float64)
+    _check(bool(np.isfinite(found).all()), f"needs finite numbers: {name}")
+    return found
+
+
+def _between(ends: Sequence[Any], name: str) -> Floats:
+    """A lowest and a highest number of each, [C, 2]. Raises `BadRanges`."""
+    found = _numbers(ends, name).reshape(len(ends), 2)
+    _check(bool((found[:, 0] <= found[:, 1]).all()), f"needs a lowest number that is not above the highest: {name}")
+    return found
+
+
+def _place(name: str, among: Mapping[str, int], what: str) -> int:
+    _check(name in among, f"has `{name}` in {what}, which is none of the contract's fields for that")
+    return among[name]
+
+
 def _bins(values: Floats, edges: Floats) -> Bins:
     """How many of a column's edges [C, E] each value [B, C] has reached; the first edge is minus infinity, and NaN reaches none."""
     found: Bins = (values[:, :, np.newaxis] >= edges).sum(axis=2)
@@ -222,20 +246,25 @@ def tables_text(tables: NDArray[np.uint8]) -> str:
 def _read(raw: Mapping[str, Any], contract: Contract) -> dict[str, Any]:
     numbers = [f.name for f in contract.numeric]
     categories = [f.name for f in contract.categorical]
+    numeric = {name: i for i, name in enumerate(numbers)}
     bins = _padded([raw["bins"][name] for name in numbers])
     sizes = [len(raw["bins"][name]) + 2 for name in numbers] + [len(f.values) + 1 for f in contract.categorical]
     expectations = raw["expectations"]
     columns = (*numbers, *categories, *(f"expectation {r}" for r in range(len(expectations))))
     sizes += [len(e["bins"]) + 2 for e in expectations]
     place = {name: i for i, name in enumerate(columns)}
+    box = _between([raw["box"][name] for name in numbers], "the box")
     return {
         "columns": columns,
-        "low": np.array([raw["box"][name][0] for name in numbers], np.float64),
-        "high": np.array([raw["box"][name][1] for name in numbers], np.float64),
-        "lists": {place[name]: frozenset(map(float, values)) for name, values in raw["lists"].items()},
+        "low": box[:, 0],
+        "high": box[:, 1],
+        "lists": {
+            _place(name, numeric, "its lists"): frozenset(_numbers(values, f"the list of {name}").tolist())
+            for name, values in raw["lists"].items()
+        },
         "edges": bins,
         "distance_edges": _padded([e["bins"] for e in expectations]),
-        "expectations": _expectations(expectations, place, sizes),
+        "expectations": _expectations(expectations, numeric, categories, sizes),
         "members": tuple((e["field"], *e["effects"]) for e in expectations),
         "pairs": _pairs(raw["pairs"], place, sizes),
     }
@@ -247,35 +276,38 @@ def _padded(edges: Sequence[Sequence[float]]) -> Floats:
     padded = np.full((len(edges), most + 1), np.nan)
     padded[:, 0] = -np.inf
     for i, row in enumerate(edges):
-        values = np.array(row, np.float64)
-        _check(
-            bool(np.isfinite(values).all() and (np.diff(values) > 0).all()), "needs bins that are finite and increasing"
-        )
+        values = _numbers(row, "the bins")
+        _check(bool((np.diff(values) > 0).all()), "needs bins that are increasing")
         padded[i, 1 : len(row) + 1] = values
     return padded
 
 
-def _expectations(raw: Sequence[Mapping[str, Any]], place: Mapping[str, int], sizes: Sequence[int]) -> Expectations:
+def _expectations(
+    raw: Sequence[Mapping[str, Any]], numeric: Mapping[str, int], categories: Sequence[str], sizes: Sequence[int]
+) -> Expectations:
+    fields = {**numeric, **{name: len(numeric) + i for i, name in enumerate(categories)}}
     most = max((len(e["effects"]) for e in raw), default=1)
     given, base = np.zeros((len(raw), most), np.intp), np.zeros((len(raw), most), np.intp)
     # A place that is not used looks up the first column's bin among these zeros.
     parts, length = [np.zeros(sizes[0])], sizes[0]
     for r, expectation in enumerate(raw):
         for j, (name, effects) in enumerate(expectation["effects"].items()):
-            fits = len(effects) == sizes[place[name]] - 1
-            _check(fits, f"needs one effect for each bin: `{expectation['field']}` given `{name}`")
-            given[r, j], base[r, j] = place[name], length
+            column, told = _place(name, fields, "its effects"), f"`{expectation['field']}` given `{name}`"
+            _check(len(effects) == sizes[column] - 1, f"needs one effect for each bin: {told}")
+            given[r, j], base[r, j] = column, length
             parts.append(np.array([np.nan, *effects], np.float64))
+            _check(not np.isinf(parts[-1]).any(), f"needs finite numbers: {told}")
             length += len(parts[-1])
+    limits = _between([e["limits"] for e in raw], "the limits of expectations")
     return Expectations(
-        target=np.array([place[e["field"]] for e in raw], np.intp),
+        target=np.array([_place(e["field"], numeric, "its expectations") for e in raw], np.intp),
         is_log=np.array([e["log"] for e in raw], bool),
-        level=np.array([e["level"] for e in raw], np.float64),
+        level=_numbers([e["level"] for e in raw], "the levels of expectations"),
         given=given,
         base=base,
         effects=np.concatenate(parts),
-        low=np.array([e["limits"][0] for e in raw], np.float64),
-        high=np.array([e["limits"][1] for e in raw], np.float64),
+        low=limits[:, 0],
+        high=limits[:, 1],
     )
 
 
@@ -286,4 +318,6 @@ def _pairs(raw: Mapping[str, Any], place: Mapping[str, int], sizes: Sequence[int
     length = size[first] * size[second]
     tables = np.frombuffer(base64.b64decode(raw["tables"], validate=True), np.uint8)
     _check(len(tables) == length.sum(), f"has {len(tables)} entries in the tables of pairs, not {length.sum()}")
-    return Pairs(first, second, np.cumsum(length) - length, size[second], tables, int(raw["limit"]))
+    limit = raw["limit"]
+    _check(type(limit) is int and 1 <= limit <= LARGEST, f"needs a limit of pairs from 1 to {LARGEST}")
+    return Pairs(first, second, np.cumsum(length) - length, size[second], tables, limit)

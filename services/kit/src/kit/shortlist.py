@@ -3,7 +3,7 @@
 A model says for each insurer how likely it is to be the cheapest, [B, K], summing to 1. Insurers are asked in falling order of it until
 those before the next one add up to more than a threshold. The threshold is conformal (adaptive prediction sets, Romano, Sesia, Candès
 2020, without their lottery): on a slice of time that training did not see, the cheapest insurer has a score, the probability of all
-that come before it; with the ceil((n + 1) keep)-th smallest score as threshold, it is asked in a share `keep` of enquiries. The table
+that come before it; with the ceil((n + 1) keep)-th smallest score as threshold, it is asked in a share `keep` of enquiries (fitting aims a little higher). The table
 holds a threshold for each key of `kit.rows.answered` with rows enough, each half key, and for any other key.
 
 The section of calibration.json:

@@ -209,6 +209,22 @@ def test_counts_of_quotes_lie_in_their_interval() -> None:
     assert np.sqrt(5) == count_scale(p)[0]
 
 
+def test_the_count_is_of_all_insurers_whoever_answered() -> None:
+    """Half of the insurers' answers are missing: the band is that of all of them, as it is served."""
+    rng = np.random.default_rng(4)
+    p = np.tile([0.2, 0.8], (ROWS, 10))
+    quoted = (rng.random(p.shape) < p).astype(np.int8)
+    seen = np.where(np.arange(20) < 10, quoted, -1).astype(np.int8)
+    cells = Cells(np.zeros(ROWS, np.int64), np.zeros((ROWS, 0), np.intp))
+    table = conformal.counts(p, seen, cells, NO_BANDS, 0.8, ENOUGH)
+
+    low, expected, high = Counts(Table.read(table, INTERVAL, NO_BANDS, 1)).apply(p, cells)
+
+    assert np.allclose(10, expected)
+    assert ((low < 10) & (high > 10)).all()
+    assert measures.coverage(low, high, quoted.sum(1)) >= 0.8
+
+
 def test_nothing_to_calibrate_on_is_an_error() -> None:
     """A slice without a single quote has no table."""
     nothing = np.full((5, 1), np.nan)

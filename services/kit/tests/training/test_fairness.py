@@ -82,15 +82,23 @@ def test_the_allowance_shrinks_with_the_group() -> None:
         assert pytest.approx(2, rel=0.25) == first / second
 
 
-def test_kinds_that_are_not_known_are_left_out() -> None:
-    """As are groups of insurers."""
+def test_kinds_that_the_contract_lacks_are_left_out() -> None:
+    """Another line of business has no urbanity."""
     of = regions(200)
-    insurers = Partition(("x",), np.zeros(3, np.int64), of_insurers=True)
 
-    params = replace(PARAMS, by=("region", "urbanity", "archetype"))
-    found = fairness.gaps(errors(of, [0.0], np.random.default_rng(1)), {"region": of, "archetype": insurers}, params)
+    params = replace(PARAMS, by=("region", "urbanity"))
+    found = fairness.gaps(errors(of, [0.0], np.random.default_rng(1)), {"region": of}, params)
 
     assert ["region"] == [g.kind for g in found]
+
+
+@pytest.mark.parametrize(("kind", "message"), [("regoin", "did you mean `region`"), ("archetype", "no groups by")])
+def test_a_kind_of_group_that_nobody_knows_is_refused(kind: str, message: str) -> None:
+    """A misspelt one must not wave a model through, and insurers are no group of people."""
+    of = regions(200)
+
+    with pytest.raises(BadInput, match=message):
+        fairness.gaps(errors(of, [0.0], np.random.default_rng(1)), {"region": of}, replace(PARAMS, by=(kind,)))
 
 
 def test_the_contract_has_no_sex(contract: Contract) -> None:

@@ -11,9 +11,11 @@ from kit.contract import Contract
 from kit.rows import pack_columns
 from kit.stage import Quiet
 from kit.training.checkpoint import FileCheckpoint
-from kit.training.fit import State, epochs_of, fit
+from kit.training.fit import State, epochs_of, fit, whole_rows
 from kit.training.params import Params
 from kit.training.slices import Rows
+from kit.training.trained import made_from
+from kit.training.wrangle import Wrangled
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +33,11 @@ class Killed(Exception):
 
 
 class Mortal:
-    """Writes like the checkpoint it holds, and dies after some epochs."""
+    """Writes like the checkpoint it holds, remembers how many epochs were done each time, and dies after some of them."""
 
     def __init__(self, inner: FileCheckpoint, after: int) -> None:
         self._inner, self._after = inner, after
+        self.written: list[int] = []
 
     def read(self) -> State | None:
         """As the inner one."""
@@ -43,19 +46,22 @@ class Mortal:
     def write(self, state: State) -> None:
         """As the inner one, and dies when enough is written."""
         self._inner.write(state)
+        self.written.append(len(state.history))
         if len(state.history) == self._after:
             raise Killed
 
 
 def test_a_training_goes_on_after_a_kill(rows: Rows, contract: Contract, tmp_path: Path) -> None:
-    """The net and its loss curve are those of a run that was never cut off."""
+    """At the epoch where it was cut off, and the net and its loss curve are those of a run that never was."""
     expected, whole = fit(contract, rows, rows, tiny(), Quiet())
     checkpoint = FileCheckpoint(str(tmp_path / "out"), "these rows")
     with pytest.raises(Killed):
         fit(contract, rows, rows, tiny(), Quiet(), Mortal(checkpoint, after=2))
 
-    resumed, history = fit(contract, rows, rows, tiny(), Quiet(), checkpoint)
+    immortal = Mortal(checkpoint, after=0)
+    resumed, history = fit(contract, rows, rows, tiny(), Quiet(), immortal)
 
+    assert [3, 4, 5, 6] == immortal.written
     np.testing.assert_allclose([e.loss for e in whole], [e.loss for e in history], rtol=1e-5)
     for first, second in zip(expected.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
@@ -86,6 +92,25 @@ def test_a_finished_training_leaves_no_checkpoint(tmp_path: Path) -> None:
     checkpoint.remove()
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_slices_that_were_cut_elsewhere_are_other_data() -> None:
+    """A checkpoint of another split knows rows that are now held out."""
+    one, other = (Wrangled("c", "d", ("i-0001",), {"train": rows}, {}) for rows in (80, 90))
+
+    assert made_from(one, tiny()) != made_from(other, tiny())
+    assert made_from(one, tiny()) == made_from(one, tiny())
+
+
+def test_a_field_that_few_rows_have_is_not_missed(rows: Rows) -> None:
+    """A row is whole when it has what rows usually have."""
+    numeric = rows.numeric.copy()
+    numeric[:, 1:] = np.nan  # nobody says more than the age
+    numeric[:30, 0] = np.nan
+
+    found = whole_rows(Rows(rows.ids, numeric, rows.categorical, rows.quoted, rows.premium))
+
+    assert [False] * 30 + [True] * 270 == found.tolist()
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(10, 6), (40, 5), (500, 1)])

@@ -106,6 +106,36 @@ ZOO: dict[str, tuple[type[StageError], Gate, str, dict[str, Change]]] = {
         "`outcome` must be one of quote, decline, no_response; 1 rows are not",
         {"answers": replaced("outcome", [5], "refer")},
     ),
+    "a time in nanoseconds": (
+        BadInput,
+        Gate.SCHEMA,
+        "`asked_at` must be a timestamp, to the microsecond at most",
+        {"risks": lambda t: column("asked_at", t["asked_at"].cast(pa.timestamp("ns", "UTC")))(t)},
+    ),
+    "a time of day in nanoseconds": (
+        BadInput,
+        Gate.SCHEMA,
+        "`asked_at` must be a timestamp, to the microsecond at most",
+        {"risks": lambda t: column("asked_at", t["asked_at"].cast(pa.timestamp("ns")))(t)},
+    ),
+    "a time in words": (
+        BadInput,
+        Gate.SCHEMA,
+        "`response_seconds` must be a number, not string",
+        {"answers": lambda t: column("response_seconds", ["soon"] * len(t))(t)},
+    ),
+    "without end": (
+        BadInput,
+        Gate.PREMIUMS,
+        "have no `premium` above zero",
+        {"answers": lambda t: column("premium", [float("inf")] * len(t))(t)},
+    ),
+    "a small panel": (
+        BadInput,
+        Gate.INSURERS,
+        "4 insurers are too few, 5 is the least",
+        {"answers": lambda t: t.filter(pc.less(t["insurer"].cast(pa.string()), "i-0005"))},
+    ),
     "free of charge": (
         BadInput,
         Gate.PREMIUMS,
@@ -305,7 +335,7 @@ def test_few_rows_do_not_look_like_drift(seed: int, rows: int, bins: int) -> Non
     before, after = (rng.multinomial(rows, shares) / rows for _ in range(2))
     limits = replace(DataParams(), drift=0.0, drift_confidence=0.9999999)
 
-    assert gates.stability(before, after) < gates.widened(limits, bins, rows, rows)
+    assert gates.stability(before, after, rows) < gates.widened(limits, bins, rows, rows)
 
 
 def test_the_widening_is_chi_squared() -> None:

@@ -28,7 +28,9 @@ def predicted(branch: str) -> Predicted:
     rng = np.random.default_rng(1)
     if branch == "quote":
         p = rng.random((ROWS, INSURERS)).astype(np.float32)
-        return Quotes(p, (rng.random(p.shape) < p).astype(np.int8), np.tile([-1.0, 1.0], (ROWS, 1)))
+        return Quotes(
+            p, (rng.random(p.shape) < p).astype(np.int8), p.sum(axis=1, keepdims=True) + np.array([-1.0, 0.0, 1.0])
+        )
     middle = rng.normal(6, 0.5, (ROWS, INSURERS)).astype(np.float32)
     of = Interval(middle - 0.1, middle, middle + 0.1, middle + rng.normal(0, 0.1, middle.shape).astype(np.float32))
     return Premiums(of, {})

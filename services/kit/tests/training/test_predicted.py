@@ -40,7 +40,7 @@ def quotes() -> Quotes:
     quoted = (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.int8)
     quoted[rng.random(logit.shape) < 0.1] = -1
     p = 1 / (1 + np.exp(-1.2 * logit))
-    return Quotes(p.astype(np.float32), quoted, np.tile([-1.0, 1.0], (ROWS, 1)))
+    return Quotes(p.astype(np.float32), quoted, p.sum(axis=1, keepdims=True) + np.array([-1.0, 0.0, 1.0]))
 
 
 @pytest.mark.parametrize("of", [BY_ROW, BY_INSURER])
@@ -89,9 +89,39 @@ def test_quote_figures_of_a_group(quotes: Quotes, of: Partition) -> None:
         assert pytest.approx(expected, abs=1e-3) == {n: found[name][n] for n in expected}
 
 
+def test_the_count_of_a_group_of_enquiries(quotes: Quotes) -> None:
+    """Is measured by itself, and belongs to no kind of insurer."""
+    found = quotes.by_group({"age": BY_ROW, "archetype": BY_INSURER})
+    young = BY_ROW.place == 0
+    alone = Quotes(quotes.p[young], quotes.quoted[young], quotes.count[young]).figures()
+
+    assert pytest.approx(alone["count_coverage"]) == found["age"]["young"]["count_coverage"]
+    assert "count_coverage" not in found["archetype"]["cheap"]
+
+
+@pytest.mark.parametrize(
+    ("quotes_of_five", "low", "expected", "high", "is_inside"),
+    [
+        (3, 2.1, 2.6, 3.9, True),
+        (2, 2.1, 2.4, 3.9, False),  # the whole numbers from 2.1 on begin at 3, whatever is expected
+        (4, 3.1, 3.6, 3.9, True),  # no whole number lies between: the nearest is served
+        (3, 3.1, 3.6, 3.9, False),
+        (2, 1.2, 1.5, 1.8, True),  # halves to the even one, as the gateway rounds
+    ],
+)
+def test_the_count_is_measured_in_whole_numbers(
+    quotes_of_five: int, low: float, expected: float, high: float, *, is_inside: bool
+) -> None:
+    """Those that the gateway serves."""
+    quoted = (np.arange(INSURERS) < quotes_of_five).astype(np.int8)[None, :]
+    of = Quotes(np.full((1, INSURERS), 0.5, np.float32), quoted, np.array([[low, expected, high]]))
+
+    assert is_inside == of.counted.inside[0, 0]
+
+
 def test_a_group_without_answers_is_left_out(quotes: Quotes) -> None:
     """There is nothing to say of it."""
-    silent = Quotes(quotes.p, np.where(BY_INSURER.place == 1, -1, quotes.quoted).astype(np.int8), quotes.spread)
+    silent = Quotes(quotes.p, np.where(BY_INSURER.place == 1, -1, quotes.quoted).astype(np.int8), quotes.count)
 
     assert ["cheap"] == list(silent.by_group({"kind": BY_INSURER})["kind"])
 

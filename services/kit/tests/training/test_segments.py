@@ -51,6 +51,15 @@ def test_a_value_is_in_its_group(contract: Contract, kind: str, values: list[flo
     assert expected == groups(found[kind])
 
 
+def test_a_profile_leaves_the_kinds_that_it_knows(contract: Contract) -> None:
+    """They are those that its partitions have."""
+    rows = rows_of(contract, age=[30, 40])
+    for known in profiles(contract, {"few": ("region",)}).values():
+        found = segments.partitions(contract, rows, known, ("a", "b", "c"), {})
+
+        assert found.keys() == segments.kinds(contract, known)
+
+
 def test_equal_values_stay_in_one_fifth() -> None:
     """A fifth that would have only them has nobody."""
     found = segments.fifths(np.array([0, 0, 0, 0, 1], np.float32))

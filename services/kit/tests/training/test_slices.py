@@ -92,3 +92,10 @@ def test_a_file_that_is_no_slice_is_named(contract: Contract, tmp_path: Path) ->
     path.write_bytes(b"PAR")
     with pytest.raises(BadInput, match="is not a wrangled slice"):
         slices.read(path, contract, INSURERS)
+
+
+def test_the_number_of_quotes_is_of_all_insurers() -> None:
+    """Whoever did not answer is taken for as willing as the others, in whole numbers; of nobody's answers nothing is known."""
+    quoted = np.array([[1, 1, 0, 0], [1, 1, 0, -1], [1, -1, -1, -1], [-1, -1, -1, -1]], np.int8)
+
+    assert_array_equal([2.0, 3.0, 4.0, np.nan], slices.quotes_of_all(quoted))

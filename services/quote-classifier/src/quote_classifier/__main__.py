@@ -1,4 +1,4 @@
-"""`python -m quote_classifier validate|wrangle|train|test|score --in URL --out URL`."""
+"""`python -m quote_classifier validate|wrangle|train|test|score|sweep --in URL --out URL`."""
 
 import sys
 

@@ -9,7 +9,7 @@ from gateway.domain.risk import Value
 from gateway.domain.serving import Model, Serving, Typical
 from kit.artefacts import BadArtefact, Manifest, Published, Store
 from kit.bundles import BadBundle, Bundle, mismatch, read_bundle, read_release
-from kit.calibration import FILE as CALIBRATION, BadCalibration, Calibration, fingerprint, read as read_calibration
+from kit.calibration import FILE as CALIBRATION, BadCalibration, Calibration, read as read_calibration
 from kit.contract import Contract
 from kit.ranges import FILE as RANGES, BadRanges, Ranges
 
@@ -98,12 +98,9 @@ def _calibration(store: Store, manifest: Manifest, contract: Contract) -> Calibr
     text = store.read_file(manifest.project, manifest.version, CALIBRATION, manifest)
     try:
         tables = read_calibration(text, contract, len(manifest.insurers))
+        tables.check_model(manifest.files)
     except BadCalibration as error:
-        raise BadRelease(f"{manifest.project}: {error}") from error
-    if tables.model != (model := fingerprint(manifest.files)):
-        raise BadRelease(
-            f"{manifest.project}/{manifest.version}: {CALIBRATION} was fitted to model {tables.model[:12]}, this is {model[:12]}"
-        )
+        raise BadRelease(f"{manifest.project}/{manifest.version}: {error}") from error
     return tables
 
 

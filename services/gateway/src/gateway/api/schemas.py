@@ -100,9 +100,14 @@ _PROBABILITY: Final = _or_null(
 )
 _MAYBE_PRICE: Final = _or_null(_PRICE, "Pounds a year, gross; null without the regressor.")
 _END: Final = _or_null(
-    _PRICE, "An end of the calibrated interval; null without the regressor, or when the risk is out of range."
+    _PRICE,
+    "An end of the calibrated interval; null without the regressor, or when the risk is out of range: see `out_of_range`.",
 )
-_COUNT_END: Final = _or_null(_COUNT, "An end of the calibrated band; null when the risk is out of range.")
+_COUNT_END: Final = _or_null(
+    _COUNT,
+    "The lowest or highest whole number in the calibrated band, which `expected`, being none, may miss by less than one; null when "
+    "the risk is out of range: see `out_of_range`.",
+)
 
 _CAVEATS: Final[Mapping[str, Schema]] = {
     "complete": {"type": "boolean", "description": "Whether both models answered."},
@@ -116,7 +121,7 @@ _CAVEATS: Final[Mapping[str, Schema]] = {
         _TEXT,
         "Paths of what the training data did not have. A code that nobody has seen is treated as not known. A number outside its usual "
         "range, or answers that hardly ever go together (a slip of a unit, two fields in each other's place), void the calibration: "
-        "then every `low` and `high` is null.",
+        "then every `low` and `high` is null, and this list says why. An unseen code alone leaves every interval in place.",
     ),
 }
 
@@ -168,7 +173,8 @@ _ANSWERS: Final[dict[str, Schema]] = {
         answered=_list(_TEXT, "What was sent, by path."),
         next_questions=_or_null(
             _list(_object(field=_TEXT, narrows_band_by={"type": "number", "exclusiveMinimum": 0, "maximum": 1})),
-            "What to ask next, best first; empty when nothing narrows the band, null when it was not computed in time.",
+            "What to ask next, best first; empty when nothing narrows the band, null when it was not computed: without the regressor, "
+            "without time, or when the risk is out of range, since then there is no band to narrow.",
         ),
     ),
     "Contract": {"type": "object", "description": "Groups, fields with their purposes, and what cannot be together."},

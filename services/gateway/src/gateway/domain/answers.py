@@ -96,4 +96,4 @@ class BallparkAnswer:
     mean_of_five_cheapest: Band | None
     likely_insurers: Count | None
     answered: tuple[str, ...]
-    next_questions: tuple[Question, ...] | None  # None: there was no time, or no price, to find out
+    next_questions: tuple[Question, ...] | None  # None: there was no time, price or band to find out

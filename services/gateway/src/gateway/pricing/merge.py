@@ -98,10 +98,15 @@ def _band(low: float, middle: float, high: float, *, has_intervals: bool) -> Ban
 
 
 def count(serving: Serving, at: Standing, probability: Answer, *, has_intervals: bool = True) -> Count:
-    """How many insurers will quote: the sum of one row's calibrated probabilities, and the whole numbers in its calibrated band."""
+    """How many insurers will quote: the sum of one row's calibrated probabilities, and the whole numbers in its calibrated band.
+
+    A band that holds none has the one nearest to the sum. The sum itself is no whole number, and may lie less than one outside of them.
+    """
     calibrated = serving.probabilities.apply(probability, at.quote)
     low, expected, high = (float(found[0]) for found in serving.likely_insurers.apply(calibrated, at.quote))
     if not has_intervals:
         return Count(round(expected, 1), None, None)
-    nearest = round(expected)  # a narrow band may hold no whole number
-    return Count(round(expected, 1), min(math.ceil(low), nearest), max(math.floor(high), nearest))
+    lowest, highest = math.ceil(low), math.floor(high)
+    if lowest > highest:
+        lowest = highest = round(expected)
+    return Count(round(expected, 1), lowest, highest)

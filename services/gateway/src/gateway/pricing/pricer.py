@@ -18,6 +18,7 @@ from gateway.pricing import questions
 from gateway.pricing.fan_out import Ask, Clock, ask_all, reasons, refuse_nothing
 from gateway.pricing.merge import bands, count, merge
 from gateway.pricing.row import Layouts, Packer, Row
+from kit.calibration import Cells
 from kit.contract import Contract
 
 LEAST_FOR_QUESTIONS_S: Final = 0.01
@@ -66,12 +67,14 @@ class Pricer:
         """The panel's best price and what to ask next. Raises `NoAnswer` when neither model answers within the deadline."""
         row = await self._row(request.risk, deadline, trace)
         probability, log_premium = await self._ask(row, "panel", deadline, trace)
-        caveats = _caveats(row, trace)
-        following = (
-            None if log_premium is None else await self._questions(request.risk, row, log_premium, deadline, trace)
-        )
         started = self._clock()
+        caveats = _caveats(row, trace)
         at = self._serving.standing(row.numeric, row.categorical, row.key)
+        trace.stages["merge"] = self._clock() - started
+        following = None
+        if log_premium is not None and not row.is_outside:  # there it has no band that an answer could narrow
+            following = await self._questions(request.risk, row, at.price, log_premium, deadline, trace)
+        started = self._clock()
         cheapest, mean = (
             (None, None)
             if log_premium is None
@@ -80,7 +83,7 @@ class Pricer:
         likely = (
             None if probability is None else count(self._serving, at, probability, has_intervals=not row.is_outside)
         )
-        trace.stages["merge"] = trace.stages.get("merge", 0.0) + self._clock() - started
+        trace.stages["merge"] += self._clock() - started
         answered = self._answered(request.risk)
         return BallparkAnswer(
             self._serving.bundle, self._serving.level, caveats, cheapest, mean, likely, answered, following
@@ -114,7 +117,7 @@ class Pricer:
         return probability, log_premium
 
     async def _questions(
-        self, risk: Risk, row: Row, now: Answer, deadline: Deadline, trace: Trace
+        self, risk: Risk, row: Row, at: Cells, now: Answer, deadline: Deadline, trace: Trace
     ) -> tuple[Question, ...] | None:
         """None when little time is left, or when the model does not answer in its part of it."""
         left = deadline.for_call(now=self._clock())
@@ -129,13 +132,13 @@ class Pricer:
             (Branch.REGRESSOR, partial(_call, self._outside.regressor, "panel", numeric, categorical))
             for numeric, categorical in tried.chunks()
         ]
-        trace.stages["merge"] = self._clock() - started
+        trace.stages["merge"] += self._clock() - started
         answers = await ask_all(asks, timeout=QUESTIONS_SHARE * left, clock=self._clock, trace=trace)
         whole = [answer for answer in answers if answer is not None]
         if len(whole) < len(answers):
             return None
         started = self._clock()
-        best = questions.rank(self._contract, self._serving, row, now, tried, np.concatenate(whole))
+        best = questions.rank(self._contract, self._serving, at, now, tried, np.concatenate(whole))
         trace.stages["merge"] += self._clock() - started
         return best
 

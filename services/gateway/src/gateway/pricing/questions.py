@@ -68,21 +68,17 @@ def tries(contract: Contract, row: Row, fields: list[Field], typical: Mapping[st
 
 
 def rank(
-    contract: Contract, serving: Serving, row: Row, now: Answer, tried: Tries, then: Answer
+    contract: Contract, serving: Serving, at: Cells, now: Answer, tried: Tries, then: Answer
 ) -> tuple[Question, ...]:
-    """The best questions first, from the panel's log quantiles now [1, 2, 3] and of the tries [B, 2, 3]."""
-    width_now = float(_widths(serving, now, _cells(serving, row.numeric, row.categorical, row.key))[0])
+    """The best questions first, from the panel's log quantiles now [1, 2, 3] (its row looks `at`) and of the tries [B, 2, 3]."""
+    width_now = float(_widths(serving, now, at)[0])
     keys = rows.answered(contract, tried.numeric, tried.categorical)
-    widths = _widths(serving, then, _cells(serving, tried.numeric, tried.categorical, keys))
+    widths = _widths(serving, then, Cells(keys, serving.price_bands.places(tried.numeric, tried.categorical)))
     total = np.bincount(tried.owner, tried.weight, len(tried.fields))
     expected = np.bincount(tried.owner, tried.weight * widths, len(tried.fields)) / total
     shares = (1.0 - expected / width_now).round(SHARE_DIGITS) if width_now > 0 else np.zeros(len(tried.fields))
     best = [place for place in np.argsort(-shares, kind="stable")[:MOST_QUESTIONS] if shares[place] > 0]
     return tuple(Question(tried.fields[place].path, float(shares[place])) for place in best)
-
-
-def _cells(serving: Serving, numeric: Numeric, categorical: Categorical, keys: NDArray[np.int64]) -> Cells:
-    return serving.standing(numeric, categorical, keys).price
 
 
 def _widths(serving: Serving, log_premium: Answer, cells: Cells) -> NDArray[np.float64]:

@@ -252,6 +252,7 @@ def now() -> str:
 
 
 def _flush_all(folder: Path) -> None:
+    sync_folder(folder)
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             sync_folder(path)

@@ -68,12 +68,12 @@ class QuoteBranch:
         }
 
     def predict(self, served: Served, rows: Rows, contract: Contract, tables: Calibration) -> Quotes:
-        """Rescaled probabilities, and how far the number of quotes may lie from what they add up to."""
+        """Rescaled probabilities, and how many insurers will quote by them."""
         del contract
         cells = tables.cells(rows.numeric, rows.categorical)
         p = tables.probabilities().apply(served.packed(rows.numeric, rows.categorical), cells)
-        low, expected, high = tables.counts().apply(np.where(rows.quoted >= 0, p, 0), cells)
-        return Quotes(p.astype(np.float32), rows.quoted, np.stack([low - expected, high - expected], axis=1))
+        count = np.stack(tables.counts().apply(p, cells), axis=1)
+        return Quotes(p.astype(np.float32), rows.quoted, count)
 
     def answer(self, raw: Any, cells: Cells, tables: Calibration) -> dict[str, Any]:
         """`probability`."""

@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from kit.files import write_atomic
 from kit.training.fit import Epoch, State
+from kit.training.places import CHECKPOINT
 
 ABOUT: Final = "about"
 
@@ -25,7 +26,7 @@ class FileCheckpoint:
 
     def __init__(self, out: str, made_from: str) -> None:
         self._fs, path = fsspec.url_to_fs(out.rstrip("/"))
-        self._path, self._made_from = f"{path}.checkpoint.npz", made_from
+        self._path, self._made_from = f"{path}{CHECKPOINT}", made_from
 
     def read(self) -> State | None:
         """What an earlier run over the same data and parameters left; None when there is nothing that can be used."""

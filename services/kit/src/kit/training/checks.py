@@ -45,7 +45,8 @@ ANSWER_LIKE: Final = frozenset(
     | {"cheapest", "cheapest_premium", "best_price", "label", "target"}
 )
 KEYS: Final = {"risks": ("enquiry_id", "asked_at"), "answers": ("enquiry_id", "insurer", "outcome", "premium")}
-OPTIONAL: Final = {"risks": ("vehicle_id",), "answers": ("response_seconds",)}
+OPTIONAL: Final = {"risks": {"vehicle_id": "a string"}, "answers": {"response_seconds": "a number"}}
+MICROSECONDS: Final = 6  # digits of a second
 FIRST_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # what lies before is a time in another unit
 
 
@@ -128,7 +129,8 @@ FITS: Final[Mapping[str, Callable[[dt.DataType], bool]]] = {
     "a whole number": lambda t: t.is_integer(),
     "a number": lambda t: t.is_numeric() and not t.is_boolean(),
     "a string": lambda t: t.is_string(),
-    "a timestamp": lambda t: t.is_timestamp(),
+    # Finer than a microsecond, two enquiries could change places between the engines, which count in microseconds.
+    "a timestamp": lambda t: t.is_timestamp() and (t.scale is None or t.scale <= MICROSECONDS),
     "bool": lambda t: t.is_boolean(),
 }
 
@@ -146,9 +148,14 @@ def typed(table: ir.Table, name: str, contract: Contract) -> ir.Table:
     untyped = {
         column: ibis.null(NULLS[what])
         for column, what in columns_of(name, contract).items()
-        if column in table.columns and (table[column].type().is_null() or table[column].type().is_unknown())
+        if column in table.columns and _is_untyped(table[column].type(), what)
     }
     return table.mutate(**untyped) if untyped else table
+
+
+def _is_untyped(found: dt.DataType, what: str) -> bool:
+    # A column without a type is "unknown" to DuckDB, and so is a timestamp in nanoseconds.
+    return found.is_null() or (found.is_unknown() and what != "a timestamp")
 
 
 def check_columns(table: str, schema: Mapping[str, dt.DataType], contract: Contract) -> list[Problem]:
@@ -161,6 +168,10 @@ def check_columns(table: str, schema: Mapping[str, dt.DataType], contract: Contr
             text = f"no column `{name}`" + (f"; is `{near[0]}` it?" if near else "")
             problems.append(Problem(table, Gate.SCHEMA, name, text))
         elif not FITS[what](schema[name]):
+            finest = ", to the microsecond at most" if what == "a timestamp" else ""
+            problems.append(Problem(table, Gate.SCHEMA, name, f"`{name}` must be {what}{finest}, not {schema[name]}"))
+    for name, what in OPTIONAL[table].items():
+        if name in schema and not (schema[name].is_null() or FITS[what](schema[name])):
             problems.append(Problem(table, Gate.SCHEMA, name, f"`{name}` must be {what}, not {schema[name]}"))
     if table == "risks":
         problems += [
@@ -282,6 +293,12 @@ def is_null(column: ir.Column) -> ir.BooleanValue:
     return column.isnull()
 
 
+def _is_price(premium: ir.Column) -> ir.BooleanValue:
+    """Whether it is a number of pounds at all."""
+    number = premium.cast("float64")
+    return ~is_null(number) & (number > 0).fill_null(False) & ~number.isinf().fill_null(False)
+
+
 def answer_checks(columns: Iterable[str], limits: DataParams) -> Iterator[RowCheck]:
     """The checks of `answers`, apart from what needs more than a row."""
     outcomes = ", ".join(OUTCOMES)
@@ -300,7 +317,7 @@ def answer_checks(columns: Iterable[str], limits: DataParams) -> Iterator[RowChe
     yield RowCheck(
         Gate.PREMIUMS,
         "premium",
-        lambda t: (t.outcome == "quote") & (is_null(t.premium) | (t.premium <= 0).fill_null(False)),
+        lambda t: (t.outcome == "quote") & ~_is_price(t.premium),
         lambda n, _: f"{n} quotes have no `premium` above zero",
     )
     yield RowCheck(
@@ -308,8 +325,7 @@ def answer_checks(columns: Iterable[str], limits: DataParams) -> Iterator[RowChe
         "premium",
         lambda t: (
             (t.outcome == "quote")
-            & ~is_null(t.premium)
-            & (t.premium > 0)
+            & _is_price(t.premium)
             & ~t.premium.cast("float64").between(limits.least_premium, limits.most_premium)
         ),
         lambda n, _: (

@@ -38,6 +38,7 @@ from kit.calibration import (
     count_scale,
 )
 from kit.rows import half_answered
+from kit.training.slices import quotes_of_all
 
 Floats = NDArray[np.floating[Any]]
 Which = NDArray[np.intp]
@@ -269,11 +270,11 @@ def _not_falling(at: Floats) -> Floats:
 def counts(
     p: Floats, quoted: NDArray[np.int8], cells: Cells, bands: Bands, level: float, enough: Enough
 ) -> dict[str, Any]:
-    """How far the number of quotes lies from the sum of calibrated [B, K] probabilities, in units of `kit.calibration.count_scale`."""
-    given = quoted >= 0
-    chance = np.where(given, p, 0)
-    strays = ((quoted == 1).sum(axis=1) - chance.sum(axis=1)) / count_scale(chance)
-    strays = np.where(given.any(axis=1), strays, np.nan)[:, None]
+    """How far the number of quotes lies from the sum of all calibrated [B, K] probabilities, in units of `kit.calibration.count_scale`.
+
+    Both are of all K insurers, as the count is served (see `kit.training.slices.quotes_of_all`).
+    """
+    strays = ((quotes_of_all(quoted) - p.sum(axis=1)) / count_scale(p))[:, None]
     return intervals(-strays, strays, cells, bands, level, enough)
 
 

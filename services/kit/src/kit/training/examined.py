@@ -1,7 +1,7 @@
 """What do a company's two tables say, once joined, and what is wrong with them? What `wrangle` splits and `validate` reports."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -147,16 +147,17 @@ def _rows(
             seen = _repeats_seen(engine, files, ["enquiry_id"])
             problems = [replace(p, seen_in=seen if p.rows else ()) for p in problems]
     for check, problem in checks.found(name, usable, counted):
-        seen = _seen(engine, files, lambda t, c=check: c.wrong(checks.typed(t, name, contract))) if locate else ()
+        seen = _seen(engine, files, check.wrong, lambda t: checks.typed(t, name, contract)) if locate else ()
         problems.append(replace(problem, seen_in=seen))
     return problems
 
 
-def _seen(engine: Engine, files: Sequence[Path], wrong: Any) -> Seen:
+def _seen(engine: Engine, files: Sequence[Path], wrong: Any, typed: Callable[[ir.Table], ir.Table]) -> Seen:
     """Where the first wrong rows are, as far as the engine knows."""
-    table = engine.numbered(files)
-    if table is None:
+    numbered = engine.numbered(files)
+    if numbered is None:
         return ()
+    table = typed(numbered)
     found = engine.rows(table.filter(wrong(table)).select(FILE, ROW).order_by(FILE, ROW).limit(SHOWN_ROWS))
     return tuple((Path(r[FILE]).name, r[ROW]) for r in found)
 
@@ -178,4 +179,4 @@ def _pairs_seen(engine: Engine, problem: Problem, files: Mapping[str, Sequence[P
     if "repeat" in problem.text:
         return _repeats_seen(engine, files["answers"], ["enquiry_id", "insurer"])
     risks = engine.read(files["risks"])
-    return _seen(engine, files["answers"], lambda t: t.enquiry_id.notin(risks.enquiry_id))
+    return _seen(engine, files["answers"], lambda t: t.enquiry_id.notin(risks.enquiry_id), lambda t: t)

@@ -10,6 +10,7 @@ the lower confidence bound of |gap| is above the limit, with the level shared be
 every group is within the limit, the chance that any is refused is at most `false_alarm`. Groups below `least_rows` are only shown.
 """
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
@@ -18,8 +19,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.stage import BadInput
 from kit.training.params import FairnessParams
-from kit.training.segments import Partition
+from kit.training.segments import BANDS, IN_FIFTHS, Partition
+
+GROUPED: Final = (*BANDS, "region", *IN_FIFTHS)  # by which people can be grouped, where the contract has the field
 
 Sums = NDArray[np.floating[Any]]
 
@@ -51,7 +55,12 @@ def gaps(errors: tuple[Sums, Sums], kinds: Mapping[str, Partition], params: Fair
     beyond = total - total.sum() / max(count.sum(), 1) * count
     found = []
     for kind in params.by:
-        if kind in kinds and not kinds[kind].of_insurers:
+        if kind not in GROUPED:
+            near = difflib.get_close_matches(kind, GROUPED, 1)
+            raise BadInput(
+                f"params.toml: fairness.by: no groups by `{kind}`" + (f"; did you mean `{near[0]}`?" if near else "")
+            )
+        if kind in kinds:
             of = kinds[kind]
             for g, group in enumerate(of.names):
                 which = (of.place == g) & counts

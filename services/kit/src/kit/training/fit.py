@@ -27,6 +27,7 @@ from kit.training.tariffs import Penalties
 
 CHUNK: Final = 25  # steps between two signs of life
 WARM_UP: Final = 0.05  # of all steps, with a rising learning rate
+USUAL: Final = 0.5  # of the rows: a field that fewer of them have is not missed
 HELD_OUT: Final = 4096  # rows that the loss curve is also measured on
 PERMUTED, MASKED, ASIDE = 0, 1, 2  # what a random stream is for
 
@@ -140,7 +141,7 @@ def starts(contract: Contract, bins: Segments, rows: Rows, params: Params, progr
         penalties = Penalties(params.net.number_penalty, params.net.code_penalty)
         additive = tariffs.fit(contract, bins, rows, params.net.long_vocabulary, penalties)
         task.advance()
-    return Levels(additive.level, found.logit, additive)
+    return Levels(additive.level, found.logit, found.asked, additive)
 
 
 def levels(rows: Rows) -> Levels:
@@ -150,7 +151,22 @@ def levels(rows: Rows) -> Levels:
     log_sum = np.nansum(np.log(rows.premium), axis=0)
     market = log_sum.sum() / max(1, quotes.sum())
     log_premium = (log_sum + market) / (quotes + 1)
-    return Levels(log_premium.astype(np.float32), np.log(share / (1 - share)).astype(np.float32))
+    logit = np.log(share / (1 - share))
+    return Levels(log_premium.astype(np.float32), logit.astype(np.float32), usually_known(rows))
+
+
+def usually_known(rows: Rows) -> NDArray[np.bool_]:
+    """Which fields most rows have, bool[N + M]: data of one's own may lack a field altogether."""
+    return np.asarray(_known(rows).mean(axis=0) > USUAL)
+
+
+def _known(rows: Rows) -> NDArray[np.bool_]:
+    return np.concatenate([~np.isnan(rows.numeric), rows.categorical >= 0], axis=1)
+
+
+def whole_rows(rows: Rows) -> NDArray[np.bool_]:
+    """Which rows have all that is usually known, bool[B]: they are what the net's finest layer learns from."""
+    return np.asarray((_known(rows) | ~usually_known(rows)).all(axis=1))
 
 
 def learning_rates(params: Params, steps: int) -> NDArray[np.float32]:

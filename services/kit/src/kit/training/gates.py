@@ -26,6 +26,7 @@ FLOOR: Final = 1e-4  # of a share in the stability index: an empty bin is a smal
 NAMED: Final = 5  # insurers that a message names
 
 Floats = NDArray[np.float64]
+LEAST_INSURERS: Final = 5
 
 
 def problems(
@@ -38,12 +39,20 @@ def problems(
 ) -> list[Problem]:
     """Of all gates. `slices` are first and end row by name; `last` and `now` are profiles (see `kit.training.profile`)."""
     return [
+        *panel(data),
         *times(data, limits),
         *answers(data, limits),
         *insurers(data, slices, limits),
         *leaks(data, contract, limits),
         *(drift(data, contract, limits, last, now) if last else ()),
     ]
+
+
+def panel(data: Joined) -> Iterator[Problem]:
+    """The mean of the five cheapest needs five."""
+    if len(data.insurers) < LEAST_INSURERS:
+        text = f"{len(data.insurers)} insurers are too few, {LEAST_INSURERS} is the least"
+        yield Problem("answers", Gate.INSURERS, "insurer", text)
 
 
 def times(data: Joined, limits: DataParams) -> Iterator[Problem]:
@@ -210,7 +219,7 @@ def field_drift(
 ) -> Iterator[Problem]:
     """The stability index of one field."""
     expected, found = beside(last["fields"][field.name], field, column)
-    index = stability(expected, found)
+    index = stability(expected, found, min(last["enquiries"], len(column)))
     most = widened(limits, len(expected), last["enquiries"], len(column))
     if index > most:
         text = (
@@ -237,9 +246,10 @@ def insurer_drift(name: str, limits: DataParams, last: Mapping[str, Any], now: M
         yield Problem("answers", Gate.DRIFT, "premium", text, is_limit=True)
 
 
-def stability(expected: Floats, found: Floats) -> float:
-    """The population stability index of two lists of shares."""
-    a, b = np.maximum(expected, FLOOR), np.maximum(found, FLOOR)
+def stability(expected: Floats, found: Floats, rows: int) -> float:
+    """The population stability index of two lists of shares; `rows` is what the smaller sample has. An empty bin counts half a row."""
+    least = max(FLOOR, 0.5 / max(rows, 1))
+    a, b = np.maximum(expected, least), np.maximum(found, least)
     return float(((b - a) * np.log(b / a)).sum())
 
 

@@ -47,10 +47,13 @@ DISTANCE_UNITS: Final = 16  # hidden units of the curve that distance and spread
 
 @dataclass(frozen=True)
 class Levels:
-    """Where the outputs start, from training data: log premium and logit of quoting of each insurer, [K], and perhaps its tariff."""
+    """Where the outputs start, from training data: log premium and logit of quoting of each insurer, [K]; which fields are usually
+    known, bool[N + M]; and perhaps the insurers' tariffs.
+    """
 
     log_premium: NDArray[np.float32]
     logit: NDArray[np.float32]
+    asked: NDArray[np.bool_]
     tariffs: Tariffs | None = None
 
 
@@ -120,7 +123,7 @@ def build(
     if weights.premium:
         middle = _tariffs(encoded, trunk, params, "premium", levels.log_premium)
         if levels.tariffs is not None:
-            middle = _nested(numeric, categorical, encoded, middle, levels.tariffs, params)
+            middle = _nested(numeric, categorical, encoded, middle, levels.asked, levels.tariffs, params)
         spread = keras.layers.Dense(
             2 * insurers, bias_initializer=keras.initializers.Constant(-2.0), kernel_initializer="zeros", name="spread"
         )(trunk)
@@ -171,7 +174,15 @@ def _tariffs(encoded: Any, trunk: Any, params: NetParams, name: str, level: Any)
     return found
 
 
-def _nested(numeric: Any, categorical: Any, encoded: Any, middle: Any, tariffs: Tariffs, params: NetParams) -> Any:
+def _nested(
+    numeric: Any,
+    categorical: Any,
+    encoded: Any,
+    middle: Any,
+    asked: NDArray[np.bool_],
+    tariffs: Tariffs,
+    params: NetParams,
+) -> Any:
     """The fixed tariffs, and what they leave: for rows that lack an answer what `middle` says, for whole rows a layer of its own.
 
     What a price does when answers are missing is a matter of tens of per cent, what a tariff does beside adding up is one of two. Asked
@@ -185,19 +196,20 @@ def _nested(numeric: Any, categorical: Any, encoded: Any, middle: Any, tariffs: 
         bias_initializer=keras.initializers.Constant(tariffs.level),
         name="fine",
     )(fine)
-    return keras.layers.Add()(
-        [Fixed(tariffs)(encoded, categorical), Choose(name="whole_or_not")(numeric, categorical, fine, middle)]
-    )
+    return keras.layers.Add()([Fixed(tariffs)(encoded, categorical), Choose(asked)(numeric, categorical, fine, middle)])
 
 
 class Choose(keras.layers.Layer):
-    """One of two answers [B, K]: the first where every field is known, else the second."""
+    """One of two answers [B, K]: the first where every field is known that usually is, else the second."""
+
+    def __init__(self, asked: NDArray[np.bool_]) -> None:
+        super().__init__(name="whole_or_not")
+        self._open = ~asked
 
     def call(self, numeric: Any, categorical: Any, whole: Any, other: Any) -> Any:
         """Row by row."""
-        known = tf.reduce_all(~tf.math.is_nan(numeric), axis=1, keepdims=True)
-        known &= tf.reduce_all(categorical >= 0, axis=1, keepdims=True)
-        return tf.where(known, whole, other)
+        known = tf.concat([~tf.math.is_nan(numeric), categorical >= 0], axis=1)
+        return tf.where(tf.reduce_all(known | self._open, axis=1, keepdims=True), whole, other)
 
 
 class Fixed(keras.layers.Layer):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 from uuid import uuid4
 
 import fsspec
@@ -14,6 +15,9 @@ from fsspec.implementations.local import LocalFileSystem
 from kit.artefacts import MANIFEST
 from kit.files import locked, sweep
 from kit.stage import BadInput
+
+CHECKPOINT: Final = ".checkpoint.npz"
+"""What the name of a training's output is followed by in that of its checkpoint."""
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kit.training import measures
 from kit.training.segments import Partition, summed
+from kit.training.slices import quotes_of_all
 
 Floats = NDArray[np.floating[Any]]
 Figures = dict[str, float]
@@ -120,10 +121,7 @@ class Premiums:
                     found[kind][group] |= {f"{name}_{n}": figures[n] for n in ("mape", "coverage")}
         if (count := self.likely) is not None:
             for kind, of in of_enquiries.items():
-                inside = {"likely_insurers_coverage": of.sums(summed(count.inside))}
-                for group, figures in _named(of, count.given, of.sums(summed(count.given)), inside).items():
-                    if group in found[kind]:
-                        found[kind][group] |= {n: v for n, v in figures.items() if n in inside}
+                _add_coverage(found[kind], "likely_insurers_coverage", count, of)
         return found
 
     def answers(self) -> Floats:
@@ -152,22 +150,31 @@ class Premiums:
 
 @dataclass(frozen=True)
 class Quotes:
-    """The quote branch: each insurer's probability of a quote and what it did, [B, K]; what to add to the expected number, [B, 2]."""
+    """The quote branch: each insurer's probability of a quote and what it did, [B, K]; low, expected and high number of quotes, [B, 3]."""
 
     p: Floats
     quoted: NDArray[np.int8]
-    spread: Floats
+    count: Floats
 
     @cached_property
     def given(self) -> NDArray[np.bool_]:
         """Where an insurer answered."""
         return self.quoted >= 0
 
+    @cached_property
+    def counted(self) -> Interval:
+        """The number of quotes of all insurers in the whole numbers that the gateway serves, [B, 1]: those of the band, or else the nearest."""
+        low, expected, high = (end[:, None] for end in self.count.T)
+        low, nearest, high = np.ceil(low), np.round(expected), np.floor(high)
+        is_empty = low > high
+        low, high = (np.where(is_empty, nearest, end) for end in (low, high))
+        return Interval(low, expected, high, quotes_of_all(self.quoted)[:, None])
+
     def figures(self) -> Figures:
         """Discrimination by insurer and pooled, and how honest the probabilities are."""
         flat, happened = self.p[self.given], self.quoted[self.given] == 1
         by_insurer = measures.insurer_aucs(self.p, self.quoted)
-        expected = np.where(self.given, self.p, 0).sum(axis=1)
+        count = self.counted
         return {
             "auc_mean": float(np.nanmean(by_insurer)) if np.isfinite(by_insurer).any() else float("nan"),
             "auc_least": float(np.nanmin(by_insurer)) if np.isfinite(by_insurer).any() else float("nan"),
@@ -176,13 +183,14 @@ class Quotes:
             "calibration_error": measures.calibration_error(flat, happened),
             "accuracy": float(((flat >= 0.5) == happened).mean()),
             "quote_share": float(happened.mean()),
-            "count_coverage": measures.coverage(
-                expected + self.spread[:, 0], expected + self.spread[:, 1], (self.quoted == 1).sum(axis=1)
-            ),
+            "count_coverage": measures.coverage(count.low, count.high, count.actual),
         }
 
     def by_group(self, kinds: Mapping[str, Partition]) -> dict[str, dict[str, Figures]]:
-        """`rows`, `cells`, `auc`, `calibration_error`, `quote_share` and `quote_gap` of each group that has cells."""
+        """`rows`, `cells`, `auc`, `calibration_error`, `quote_share` and `quote_gap` of each group that has cells.
+
+        Where the groups are of enquiries also `count_coverage`.
+        """
         flat, happened = self.p[self.given], self.quoted[self.given] == 1
         count, quotes, gap = (summed(a) for a in (self.given, self.quoted == 1, self._errors()))
         found = {}
@@ -194,6 +202,8 @@ class Quotes:
             for name, auc, error in zip(of.names, drawn.aucs(), drawn.calibration_errors(), strict=True):
                 if name in found[kind]:
                     found[kind][name] |= {"auc": float(auc), "calibration_error": float(error)}
+            if not of.of_insurers:
+                _add_coverage(found[kind], "count_coverage", self.counted, of)
         return found
 
     def answers(self) -> Floats:
@@ -220,6 +230,14 @@ class Quotes:
 
     def _errors(self) -> Floats:
         return np.where(self.given, self.p - (self.quoted == 1), 0)
+
+
+def _add_coverage(to: dict[str, Figures], figure: str, count: Interval, of: Partition) -> None:
+    """Of the number of quotes, [B, 1], to each group of enquiries that is there."""
+    inside = {figure: of.sums(summed(count.inside))}
+    for group, figures in _named(of, count.given, of.sums(summed(count.given)), inside).items():
+        if group in to:
+            to[group][figure] = figures[figure]
 
 
 def _named(of: Partition, given: NDArray[np.bool_], count: Floats, sums: Mapping[str, Floats]) -> dict[str, Figures]:

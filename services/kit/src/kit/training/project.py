@@ -170,20 +170,24 @@ def _train(project: Project, places: Places, options: argparse.Namespace) -> Non
 
     chosen = project.parameters(options)
     with reading(places.source) as source, writing_folder(places.out) as out:
-        train(project, source, out, places, load(), chosen)
-        if tracking.is_wanted():
-            from kit.training.tested import git_revision  # noqa: PLC0415
+        checkpoint = train(project, source, out, places, load(), chosen)
+    checkpoint.remove()
+    if tracking.is_wanted():
+        from kit.training.tested import git_revision  # noqa: PLC0415
 
-            tracking.tell_training(project.name, out, git_revision(), places.say)
+        with reading(places.out) as trained:
+            tracking.tell_training(project.name, trained, git_revision(), places.say)
 
 
 def _test(project: Project, places: Places, options: argparse.Namespace) -> None:
-    from kit.training.tested import REFUSED, git_revision, test  # noqa: PLC0415
+    from kit.training.tested import REFUSED, Unmeasured, git_revision, test  # noqa: PLC0415
 
     chosen = project.parameters(options)
     with reading(places.source) as source:
         try:
             published = test(project, source, places.out, load(), chosen, places.progress)
+        except Unmeasured:
+            raise
         except GateRefused:
             tracking.tell_refusal(project.name, Store(places.out), (REFUSED, project.name), git_revision(), places.say)
             raise
@@ -195,6 +199,8 @@ def _sweep(project: Project, places: Places, options: argparse.Namespace) -> Non
 
     grid = sweep.Grid.read(_text(options.grid) if options.grid else project.grid, str(options.grid or "sweep.toml"))
     text = _text(options.params) if options.params else project.params
+    if "://" in places.out:
+        raise BadInput(f"--out {places.out}: a sweep is written to a folder of this machine, as it goes")
     with reading(places.source) as source:
         found = sweep.sweep(source, Path(places.out), load(), text, grid, places.progress)
     sys.stdout.write(sweep.table(found))

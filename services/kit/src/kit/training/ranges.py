@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.contract import Contract, Field
-from kit.ranges import VERSION, BadRanges, Floats, Ranges, encode, tables_text
+from kit.ranges import LARGEST, VERSION, BadRanges, Floats, Ranges, encode, tables_text
 from kit.rows import UNKNOWN_CODE, Categorical, Numeric
 from kit.stage import BadInput
 
@@ -34,7 +34,6 @@ OUTER: Final = (1e-3, 1e-2, 0.99, 0.999)
 LONG_LIST: Final = 64
 
 UNIT: Final = 0.02  # nats
-LARGEST: Final = 255
 
 TRIED_ROWS: Final = 12_000
 LEAST_BINS: Final = 10  # of a number, for it to be expected
@@ -315,6 +314,7 @@ def _set_pairs(
     # Everything above the limit is an alarm, so the limit is the highest surprise that must not be one.
     allowed = max(0, allowed)
     limit = int(np.sort(highest)[::-1][allowed]) if len(highest) > allowed else LARGEST
+    limit = max(1, limit)
     raw["pairs"] |= _encoded({p: t for p, t in tables.items() if t.max() > limit}, half.columns) | {"limit": limit}
 
 

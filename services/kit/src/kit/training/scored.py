@@ -77,7 +77,7 @@ class Scorer:
         """Copy the artefact from the store, checked, and load it; the copy does not outlive the loading. Raises `BadInput`."""
         with TemporaryDirectory() as beside:
             try:
-                Store(store_url).fetch(model, Path(beside))
+                manifest = Store(store_url).fetch(model, Path(beside))
             except BadArtefact as error:
                 raise BadInput(str(error)) from error
             folder = Path(beside) / str(model.version)
@@ -85,6 +85,7 @@ class Scorer:
             insurers = served.insurers()
             try:
                 tables = calibration.read((folder / calibration.FILE).read_bytes(), contract, len(insurers))
+                tables.check_model(manifest.files)
             except BadCalibration as error:
                 raise BadInput(f"{project.name}/{model.version}: {error}") from error
         return cls(contract, branch_of(project), served, tables, insurers)

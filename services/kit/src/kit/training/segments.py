@@ -7,7 +7,8 @@ The test stage writes them to report.json, for each profile of `PROFILES` and ea
 `kind` is age, points, region, urbanity, deprivation or archetype; a group without a row is left out, and what is not known is the group
 `unknown`. Figures of the premium branch: premium_mape, premium_bias (mean of log predicted less log asked), coverage, width, and, where
 groups are of enquiries, <panel figure>_mape, <panel figure>_coverage and likely_insurers_coverage. Of the quote branch: auc (over all cells of the group),
-calibration_error, quote_share and quote_gap (predicted less observed share).
+calibration_error, quote_share, quote_gap (predicted less observed share) and, where groups are of enquiries, count_coverage: of the number
+of insurers that quote, in the whole numbers that the gateway serves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ BANDS: Final = {"age": AGES, "points": POINTS}
 FIFTHS: Final = ("1 lowest", "2", "3", "4", "5 highest")
 IN_FIFTHS: Final = ("urbanity", "deprivation")
 REGION: Final = "region"
+KINDS: Final = (*BANDS, *IN_FIFTHS, REGION)
+"""Groups of enquiries, each by the field of that name."""
 ARCHETYPE: Final = "archetype"
 
 
@@ -69,6 +72,12 @@ class Sums:
 def summed(cells: NDArray[Any]) -> Sums:
     """Both sums of cells [B, K]: any partition's sums follow from them."""
     return Sums(cells.sum(axis=1, dtype=np.float64), cells.sum(axis=0, dtype=np.float64))
+
+
+def kinds(contract: Contract, known: Mask) -> frozenset[str]:
+    """The kinds of groups of enquiries that a profile's mask, bool[N + M], leaves: those whose field is known."""
+    fields = (*contract.numeric, *contract.categorical)
+    return frozenset(f.name for f, k in zip(fields, known, strict=True) if k and f.name in KINDS)
 
 
 def partitions(

@@ -19,7 +19,10 @@ Premiums = NDArray[np.floating[Any]]
 
 KEEPS: Final = (0.8, 0.9, 0.95, 0.975, 0.99)
 GATED: Final = 0.95
-MOST_ROWS: Final = 10_000  # of a part, that are looked at
+SPARE: Final = (
+    0.1  # of what may be lost is not used up: the market moves on from the slice, and a promise is kept rather than met
+)
+MOST_ROWS: Final = 40_000  # of a part, that are looked at
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def fit(seen: Seen, least_rows: int, keeps: tuple[float, ...] = KEEPS) -> dict[s
     scores, halves = score(of.p, of.premium), half_answered(of.keys)
 
     def row(which: Any) -> dict[str, Any]:
-        thresholds = [_quantile(scores[which], keep) for keep in keeps]
+        thresholds = [_quantile(scores[which], keep + SPARE * (1 - keep)) for keep in keeps]
         return _described(of.p[which], of.log_premium[which], of.premium[which], thresholds)
 
     def rows(by: Keys) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """One slice of the wrangled enquiries as arrays."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,12 +51,6 @@ def mixed(numeric: Numeric, categorical: Categorical, seed: int) -> tuple[Numeri
     """Packed rows with each column shuffled by itself: every value is a real one, but no row is a person's."""
     rng = np.random.default_rng(seed)
     return rng.permuted(numeric, axis=0), rng.permuted(categorical, axis=0)
-
-
-def stack(parts: Sequence[Rows]) -> Rows:
-    """Several sets of rows as one."""
-    arrays = [[getattr(p, name) for p in parts] for name in ("ids", "numeric", "categorical", "quoted", "premium")]
-    return Rows(*(np.concatenate(a) for a in arrays))
 
 
 def read(path: Path, contract: Contract, insurers: int) -> Rows:
@@ -131,6 +124,16 @@ def given_codes(field: Field, column: pa.Array) -> Categorical:
 
 def _matrix(column: pa.Array, width: int) -> NDArray[Any]:
     return np.asarray(pc.list_flatten(column).to_numpy(zero_copy_only=False)).reshape(len(column), width)
+
+
+def quotes_of_all(quoted: NDArray[np.int8]) -> NDArray[np.float64]:
+    """How many of all K insurers quoted, float64[B] whole numbers, from who did, int8[B, K]; NaN where none answered.
+
+    Those that did not answer (-1) are taken to quote as often as those that did: a model counts all insurers, and not who happened to answer.
+    """
+    answered = (quoted >= 0).sum(axis=1)
+    share = (quoted == 1).sum(axis=1) / np.maximum(answered, 1)
+    return np.where(answered > 0, np.round(share * quoted.shape[1]), np.nan)
 
 
 def panel_prices(premium: NDArray[np.float32], count: int = 5) -> NDArray[np.float32]:

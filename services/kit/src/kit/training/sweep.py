@@ -81,6 +81,8 @@ def sweep(
         slices.read(wrangled / f"{n}.parquet", contract, len(told.insurers)) for n in ("train", "calibration")
     )
     rows = rows.take(slice(-grid.enquiries, None))
+    if grid.newcomers >= len(told.insurers):
+        raise BadInput(f"newcomers = {grid.newcomers} of {len(told.insurers)} insurers leaves none that is known")
     new = np.sort(np.random.default_rng(SEED).choice(len(told.insurers), grid.newcomers, replace=False))
     thin = thinned(rows, new, grid.newcomer_answers)
     found: list[dict[str, Any]] = []

@@ -65,6 +65,8 @@ def test(
             contract, params.calibration.missing, len(held_out), np.random.default_rng(SEED)
         )
     }
+    chosen, names = golden.choose(held_out, profiles)
+    check_agreement(served, chosen, contract)
     with progress.task("testing", total=len(asked) + 2) as task:
         written = tied(calibrate(branch, served, seen_later, contract, params.calibration, profiles), source / MODEL)
         # What is measured is what a reader of the file has, with as many digits.
@@ -86,6 +88,7 @@ def test(
             limits = ranges.fitted(source / RANGES, contract)
             report["out_of_range"] = mistakes.measure(limits, contract, held_out.numeric, held_out.categorical, asked)
             in_range = ~limits.flags(sample.numeric, sample.categorical).any
+            report["accuracy_sample"]["out_of_range"] = float(1 - in_range.mean())
             if in_range.any():  # the others have no interval in the fleet either
                 answered = branch.predict(served, sample.take(in_range), contract, tables).figures()
                 report["accuracy_sample"]["coverage"] = answered["coverage"]
@@ -100,8 +103,6 @@ def test(
         pictured = page(_finite(report), told, PICTURES[project.branch])
         check(report, pictured, project, store)
         task.advance(note="measured")
-    chosen, names = golden.choose(held_out, profiles)
-    check_agreement(served, chosen, contract)
     with TemporaryDirectory() as beside:
         folder = Path(beside) / "artefact"
         shutil.copytree(source / MODEL, folder)
@@ -179,12 +180,16 @@ def check(report: Mapping[str, Any], pictured: bytes, project: Project, store: S
         raise GateRefused("; ".join(said) + f" (see {store.path(REFUSED, project.name, 'report.html')})")
 
 
+class Unmeasured(GateRefused):
+    """The model was refused before anything was measured: there is no report of it."""
+
+
 def check_agreement(served: Served, rows: Rows, contract: Contract) -> None:
-    """Both ways into the model give the same answer. Raises `GateRefused`."""
+    """Both ways into the model give the same answer. Raises `Unmeasured`."""
     by_name = served.by_name(raw_inputs(contract, rows.numeric, rows.categorical))
     worst = float(np.abs(by_name - served.packed(rows.numeric, rows.categorical)).max())
     if not worst <= AGREEMENT:
-        raise GateRefused(f"serving_default and packed differ by {worst:.2g}, and may by {AGREEMENT:g}")
+        raise Unmeasured(f"serving_default and packed differ by {worst:.2g}, and may by {AGREEMENT:g}")
 
 
 def git_revision() -> str:

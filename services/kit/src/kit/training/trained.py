@@ -22,7 +22,7 @@ from kit.stage import BadInput, Places
 from kit.training import ranges, reference, slices
 from kit.training.checkpoint import FileCheckpoint
 from kit.training.export import export, write_warm_up
-from kit.training.fit import fit
+from kit.training.fit import fit, whole_rows
 from kit.training.net import PREMIUM, QUOTE
 from kit.training.params import Params
 from kit.training.profile import PROFILE
@@ -34,10 +34,13 @@ FIT: Final = "fit.json"
 REFERENCE: Final = "reference.json"
 
 
-def train(project: Project, source: Path, out: Path, places: Places, contract: Contract, params: Params) -> None:
+def train(
+    project: Project, source: Path, out: Path, places: Places, contract: Contract, params: Params
+) -> FileCheckpoint:
     """Fit, export, and pass on, from the folder `source` to the folder `out`. Raises `BadInput`.
 
-    What was cut off goes on from the checkpoint beside `places.out`, when data, parameters and code are the same.
+    What was cut off goes on from the checkpoint beside `places.out`, when data, parameters and code are the same. The checkpoint is
+    given back: whoever has put `out` in its place removes it.
     """
     wrangled = Wrangled.read(source, contract)
     check(project, params)
@@ -58,17 +61,18 @@ def train(project: Project, source: Path, out: Path, places: Places, contract: C
         "seeds": {"fit": params.fit.seed},
         "weights": net.count_params(),
         "history": [asdict(e) for e in history],
+        "whole_rows": float(whole_rows(rows).mean()),
     }
     write_atomic(out / FIT, json.dumps(story, indent=1).encode())
-    checkpoint.remove()
+    return checkpoint
 
 
 def made_from(wrangled: Wrangled, params: Params) -> str:
-    """What decides the net: the data, the insurers, the parameters of net, fit, loss and masks, and the code; sha256 in hex."""
+    """What decides the net: the slices, the parameters of net, fit, loss and masks, and the code; sha256 in hex."""
     code = [(f.name, sha256_of(f)) for f in sorted(Path(__file__).parent.glob("*.py"))]
     turned = [asdict(part) for part in (params.net, params.fit, params.loss, params.mask)]
-    told = json.dumps([wrangled.contract, wrangled.data, wrangled.insurers, turned, code], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    told = json.dumps([turned, code], sort_keys=True).encode()
+    return hashlib.sha256(wrangled.encode() + told).hexdigest()
 
 
 def output_of(project: Project) -> str:
