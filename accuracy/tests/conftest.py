@@ -5,7 +5,7 @@ import pytest
 
 from kit import contract
 from kit.contract import Contract
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
 
 
 @pytest.fixture(scope="session")

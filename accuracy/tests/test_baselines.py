@@ -6,8 +6,8 @@ import pytest
 from accuracy import baselines
 from accuracy.baselines import BOOSTED, KINDS, LINEAR, Answers, Chosen
 from kit.contract import Contract
-from kit.training import measures
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
+from kit.training.judging import measures
 
 BY_AGE, NEVER, ALWAYS = 0, 1, 2
 

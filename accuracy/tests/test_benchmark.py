@@ -14,7 +14,7 @@ from accuracy.places import Places, repository
 from accuracy.sizes import Kitchen
 from kit.contract import Contract
 from kit.stage import Quiet
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
 
 NAMES = ("i-1", "i-2", "i-3")
 

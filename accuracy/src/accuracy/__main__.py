@@ -9,10 +9,10 @@ from typing import Final
 
 from accuracy import benchmark, must, report, sizes
 from accuracy.benchmark import Result
-from accuracy.costs import StageFailed
 from accuracy.machine import commit, this_machine
 from accuracy.pages import Picture, markdown, page, plain
 from accuracy.places import INSURERS, MODELS, SEED, Places, default_home, repository
+from accuracy.running import StageFailed
 from accuracy.sizes import Kitchen, Wanted
 from kit.files import write_atomic
 from kit.stage import BAD_INPUT, DONE, REFUSED, BadInput, Lines

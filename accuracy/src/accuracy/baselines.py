@@ -18,8 +18,8 @@ from sklearn.preprocessing import TargetEncoder
 
 from accuracy.design import Design
 from kit.contract import Contract
-from kit.training import measures
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
+from kit.training.judging import measures
 
 Floats = NDArray[np.float64]
 

@@ -23,8 +23,8 @@ from kit import contract
 from kit.bundles import CLASSIFIER, REGRESSOR
 from kit.files import sha256_of
 from kit.stage import BadInput, Progress
-from kit.training import slices
-from kit.training.slices import Rows
+from kit.training.data import slices
+from kit.training.data.slices import Rows
 
 SEED: Final = 1
 """Of the order in which insurers are drawn for the baselines: a small sample is the beginning of a large one."""
@@ -68,7 +68,7 @@ def run(
     progress: Progress,
     params: Mapping[str, Path] | None = None,
 ) -> Result:
-    """Everything after the models are published. `made` is what they cost, `params` other parameters that some were made with. Raises `BadInput` and `costs.StageFailed`."""
+    """Everything after the models are published. `made` is what they cost, `params` other parameters that some were made with. Raises `BadInput` and `running.StageFailed`."""
     places, of = kitchen.places, contract.load()
     market = truth.parameters(places.market)
     if market != truth.parameters(places.truth):

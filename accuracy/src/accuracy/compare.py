@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from accuracy.baselines import Answers
 from accuracy.data import Floats, Models, Quoted
 from accuracy.truth import Truth
-from kit.training import measures
+from kit.training.judging import measures
 
 OURS: Final = "ours"
 ORACLE: Final = "oracle"

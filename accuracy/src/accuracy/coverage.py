@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.contract import Contract
-from kit.training import masking, segments
-from kit.training.segments import ARCHETYPE, PROFILES
+from kit.training.judging import segments
+from kit.training.judging.segments import ARCHETYPE, PROFILES
+from kit.training.nets import masking
 
 Flags = NDArray[np.bool_]
 

@@ -15,7 +15,7 @@ from accuracy.coverage import Group
 from accuracy.machine import Machine
 from accuracy.must import Row
 from accuracy.pages import Block, Heading, Picture, Table, Text
-from kit.training.segments import PROFILES
+from kit.training.judging.segments import PROFILES
 
 FORMAT: Final = 1
 COVERAGE: Final = "Coverage of 80 %"

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import tomli_w
 
-from accuracy import costs, data
+from accuracy import data, running
+from accuracy.costs import Cost
 from accuracy.places import INSURERS, MARKET, MODELS, SEED, Places, code_of, environment, package, python
 from accuracy.steps import CODE, Done, Step, digest, do
 from kit import contract
@@ -51,16 +52,16 @@ class Kitchen:
     stale_ok: bool = False
 
     def do(self, step: Step) -> Done:
-        """Do a step that is not done. Raises `costs.StageFailed`."""
+        """Do a step that is not done. Raises `running.StageFailed`."""
         return do(step, self.places.stamps, self.say, self._measure, stale_ok=self.stale_ok)
 
-    def _measure(self, step: Step) -> costs.Cost:
+    def _measure(self, step: Step) -> Cost:
         log = self.places.logs / f"{step.name.replace(' ', '-')}.log"
-        return costs.measured(step.name, step.command, log, self.say, environment())
+        return running.measured(step.name, step.command, log, self.say, environment())
 
 
 def make(kitchen: Kitchen, wanted: Wanted) -> dict[str, Done]:
-    """The market, both models published, by stage what it cost. Raises `costs.StageFailed` and `BadInput`."""
+    """The market, both models published, by stage what it cost. Raises `running.StageFailed` and `BadInput`."""
     places, root = kitchen.places, kitchen.root
     chosen = {model: parameters(root, model, wanted.params.get(model)) for model in MODELS}
     for model, of in chosen.items():

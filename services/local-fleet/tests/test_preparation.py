@@ -120,7 +120,7 @@ def sources(root: Path, *names: str) -> None:
         ("services/market/src/market/draw.py", {"market"}),
         ("services/market/requirements.lock", {"market"}),
         ("services/kit/src/kit/contract/motor.toml", {"market", "quote-classifier"}),
-        ("services/kit/src/kit/training/net.py", {"quote-classifier"}),
+        ("services/kit/src/kit/training/nets/net.py", {"quote-classifier"}),
         ("services/quote-classifier/src/quote_classifier/project.py", {"quote-classifier"}),
         ("services/quote-classifier/src/quote_classifier/params.toml", set()),
         ("services/kit/src/kit/deploy/__init__.py", set()),

@@ -16,12 +16,15 @@ from kit import calibration
 from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BAD_INPUT, DONE, REFUSED
-from kit.training import mistakes, page, params, shortlist, slices
-from kit.training.checks import FORBIDDEN
-from kit.training.page import section
+from kit.training import params
+from kit.training.data import slices
+from kit.training.data.checks import FORBIDDEN
+from kit.training.judging import mistakes, shortlist
+from kit.training.nets.served import Served
 from kit.training.project import main
-from kit.training.scored_on_spark import session_at
-from kit.training.served import Served
+from kit.training.report import page
+from kit.training.report.page import section
+from kit.training.scoring.scored_on_spark import session_at
 from premium_regressor.project import PROJECT
 
 ENQUIRIES, INSURERS = 400, 6

@@ -15,11 +15,13 @@ from kit import calibration
 from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BAD_INPUT, DONE, REFUSED
-from kit.training import page, params, slices
-from kit.training.checks import FORBIDDEN
-from kit.training.page import section
+from kit.training import params
+from kit.training.data import slices
+from kit.training.data.checks import FORBIDDEN
+from kit.training.nets.served import Served
 from kit.training.project import main
-from kit.training.served import Served
+from kit.training.report import page
+from kit.training.report.page import section
 from quote_classifier.project import PROJECT
 
 ENQUIRIES, INSURERS = 400, 6

@@ -4,7 +4,7 @@ Intervals are conformalised quantile regression (Romano, Patterson, Candès 2019
 the high log quantile is the sum of what the *key* needs (`kit.rows.answered`: how much of each group of questions was answered), what
 each *band* of the risk needs (age, points, region: which ones is data, in the file) and what the *insurer* needs. Probabilities go
 through beta calibration (Kull, Silva Filho, Flach 2017) by key, with an offset for each band and insurer. Applying either is one
-look-up of a row and a handful of additions. `kit.training.conformal` fits the tables, on a slice of time that training did not see.
+look-up of a row and a handful of additions. `kit.training.judging.conformal` fits the tables, on a slice of time that training did not see.
 
 calibration.json:
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 from kit import contract as contracts
 from kit.calibration import BETA, INTERVAL, Bands, Cells, Counts, Intervals, Probabilities, Table, count_scale
 from kit.rows import half_answered
-from kit.training import conformal, measures
-from kit.training.conformal import Enough
+from kit.training.judging import conformal, measures
+from kit.training.judging.conformal import Enough
 
 MOTOR = contracts.load()
 BANDS = Bands.of(MOTOR, {"age": [25, 60]})

@@ -4,7 +4,7 @@ import numpy as np
 from test_segments import rows_of
 
 from kit.contract import Contract
-from kit.training import curves
+from kit.training.report import curves
 
 
 def test_only_age_and_what_it_allows_change(contract: Contract) -> None:

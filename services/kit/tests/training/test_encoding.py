@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.contract import Contract
-from kit.training.encoding import edges, segments
-from kit.training.masking import hide
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
+from kit.training.nets.encoding import edges, segments
+from kit.training.nets.masking import hide
 
 
 def rows_of(contract: Contract, rows: int) -> np.ndarray:

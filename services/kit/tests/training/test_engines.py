@@ -12,7 +12,7 @@ import pytest
 from broken import changed, replaced
 
 from kit.stage import BadInput
-from kit.training.engines import engine_at
+from kit.training.data.engines import engine_at
 
 REQUIRED = "spark" in os.environ.get("BALLPARK_REQUIRE", "").split(",")
 SETTINGS = "spark.master local[2]\nspark.ui.enabled false\nspark.sql.shuffle.partitions 2\n"
@@ -23,7 +23,7 @@ from pathlib import Path
 from kit.contract import load
 from kit.stage import Quiet, StageError
 from kit.training.params import SplitParams
-from kit.training.wrangle import How, wrangle
+from kit.training.data.wrangle import How, wrangle
 for case in sys.argv[1:]:
     source, out, engine = case.split("|")
     Path(out).mkdir()

@@ -13,14 +13,14 @@ from tiny import tiny
 
 from kit.contract import Contract
 from kit.stage import Quiet
-from kit.training import slices
-from kit.training.export import BATCH_SIZES, WARM_UP, export, raw_inputs, write_warm_up
-from kit.training.fit import fit
-from kit.training.net import LIKELY, PANEL, PREMIUM, QUOTE, SHORTLIST
+from kit.training.data import slices
+from kit.training.data.slices import Rows
+from kit.training.data.wrangle import wrangle
+from kit.training.nets.export import BATCH_SIZES, WARM_UP, export, raw_inputs, write_warm_up
+from kit.training.nets.fit import fit
+from kit.training.nets.net import LIKELY, PANEL, PREMIUM, QUOTE, SHORTLIST
+from kit.training.nets.served import Served
 from kit.training.params import SplitParams
-from kit.training.served import Served
-from kit.training.slices import Rows
-from kit.training.wrangle import wrangle
 
 INSURERS = tuple(f"i-{k:04d}" for k in range(1, 7))
 

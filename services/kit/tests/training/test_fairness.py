@@ -8,9 +8,10 @@ import pytest
 
 from kit.contract import Contract
 from kit.stage import BadInput
-from kit.training import checks, fairness
+from kit.training.data import checks
+from kit.training.judging import fairness
+from kit.training.judging.segments import Partition
 from kit.training.params import FairnessParams
-from kit.training.segments import Partition
 
 PARAMS = FairnessParams(gap_at_most=0.05, by=("region",), least_rows=100)
 CELLS = 60

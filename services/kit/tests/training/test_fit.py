@@ -10,12 +10,12 @@ from tiny import tiny
 from kit.contract import Contract
 from kit.rows import pack_columns
 from kit.stage import Quiet
-from kit.training.checkpoint import FileCheckpoint
-from kit.training.fit import State, epochs_of, fit, whole_rows
+from kit.training.data.slices import Rows
+from kit.training.data.wrangle import Wrangled
+from kit.training.nets.checkpoint import FileCheckpoint
+from kit.training.nets.fit import State, epochs_of, fit, whole_rows
 from kit.training.params import Params
-from kit.training.slices import Rows
 from kit.training.trained import made_from
-from kit.training.wrangle import Wrangled
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from hypothesis import given, strategies as st
 
 from kit.contract import Contract
 from kit.stage import BadInput, GateRefused, Quiet, StageError
-from kit.training import gates
-from kit.training.checks import Gate
+from kit.training.data import gates
+from kit.training.data.checks import Gate
+from kit.training.data.profile import PROFILE
+from kit.training.data.wrangle import How, Wrangled, wrangle
 from kit.training.params import DataParams, SplitParams
-from kit.training.profile import PROFILE
-from kit.training.wrangle import How, Wrangled, wrangle
 
 SPLIT = SplitParams(0.8, 0.1)
 LAST = "i-0006"  # declines everybody below 45, quotes the others

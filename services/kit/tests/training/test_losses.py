@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kit.training.losses import cheapest_loss, panel_loss, pinball_loss, quote_loss
+from kit.training.nets.losses import cheapest_loss, panel_loss, pinball_loss, quote_loss
 
 
 def test_the_pinball_loss_is_least_at_the_quantiles() -> None:

@@ -8,7 +8,7 @@ from tiny import tiny
 
 from kit.contract import Contract
 from kit.stage import BadInput
-from kit.training.masking import Mask, draw, group_masks, profiles, some_missing, subsets
+from kit.training.nets.masking import Mask, draw, group_masks, profiles, some_missing, subsets
 
 
 def names_of(contract: Contract, known: Mask) -> set[str]:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kit.training import card, fairness
-from kit.training.page import FORBIDDEN, page, section
+from kit.training.judging import fairness
+from kit.training.judging.predicted import Interval, Predicted, Premiums, Quotes
+from kit.training.judging.segments import Partition
 from kit.training.params import FairnessParams
-from kit.training.pictures import PICTURES
-from kit.training.predicted import Interval, Predicted, Premiums, Quotes
-from kit.training.segments import Partition
+from kit.training.report import card
+from kit.training.report.page import FORBIDDEN, page, section
+from kit.training.report.pictures import PICTURES
 
 CARD = f"# A model\n\n## Use\n\nThis.\n\n## {FORBIDDEN}\n\n- to set <a> price;\n- for vans.\n\n## Limits\n\nNone.\n"
 ROWS, INSURERS = 400, 4

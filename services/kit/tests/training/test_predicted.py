@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kit.training import measures
-from kit.training.predicted import Interval, Premiums, Quotes
-from kit.training.segments import Partition
+from kit.training.judging import measures
+from kit.training.judging.predicted import Interval, Premiums, Quotes
+from kit.training.judging.segments import Partition
 
 ROWS, INSURERS = 3000, 5
 BY_ROW = Partition(("young", "old"), np.arange(ROWS) % 2)

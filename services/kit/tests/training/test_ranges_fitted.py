@@ -9,8 +9,8 @@ import pytest
 from kit.contract import Contract
 from kit.ranges import Ranges
 from kit.rows import Categorical, Numeric, pack
-from kit.training import mistakes, ranges
-from kit.training.mistakes import refuses
+from kit.training.judging import mistakes, ranges
+from kit.training.judging.mistakes import refuses
 
 
 @dataclass(frozen=True)

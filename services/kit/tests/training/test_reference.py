@@ -6,7 +6,7 @@ import numpy as np
 
 from kit.contract import Contract
 from kit.training import reference
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
 
 
 def rows_of(contract: Contract, count: int) -> Rows:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from kit.contract import Contract
 from kit.rows import Categorical, Numeric, is_always_known, pack
 from kit.stage import BadInput
-from kit.training import scored
-from kit.training.scored import Scorer
+from kit.training.scoring import scored
+from kit.training.scoring.scored import Scorer
 
 INSURERS = ("i-0001", "i-0002", "i-0003")
 

@@ -8,10 +8,10 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kit.contract import Contract
-from kit.training import segments
-from kit.training.masking import profiles
-from kit.training.segments import Partition
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
+from kit.training.judging import segments
+from kit.training.judging.segments import Partition
+from kit.training.nets.masking import profiles
 
 
 def rows_of(contract: Contract, **columns: Any) -> Rows:

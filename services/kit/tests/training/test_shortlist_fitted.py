@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kit.training import shortlist
-from kit.training.shortlist import KEEPS, Seen
+from kit.training.judging import shortlist
+from kit.training.judging.shortlist import KEEPS, Seen
 
 INSURERS = 12
 

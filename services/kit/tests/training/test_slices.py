@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kit.contract import Contract, Field
 from kit.rows import pack_columns
 from kit.stage import BadInput
-from kit.training import slices
+from kit.training.data import slices
 
 ROWS, INSURERS = 300, 4
 TYPES = (

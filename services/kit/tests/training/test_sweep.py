@@ -9,10 +9,10 @@ import tiny
 
 from kit.contract import Contract
 from kit.stage import BadInput, Quiet
+from kit.training.data.slices import Rows
+from kit.training.data.wrangle import wrangle
 from kit.training.params import SplitParams
-from kit.training.slices import Rows
 from kit.training.sweep import Grid, Variant, changed, sweep, table, thinned
-from kit.training.wrangle import wrangle
 
 PARAMS = "gate = []\n" + tiny.TEXT
 

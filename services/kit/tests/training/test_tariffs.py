@@ -7,9 +7,9 @@ import pytest
 
 from kit.contract import Contract
 from kit.rows import pack_columns
-from kit.training.encoding import segments
-from kit.training.slices import Rows
-from kit.training.tariffs import Coefficients, Design, Penalties, Tariffs, fit
+from kit.training.data.slices import Rows
+from kit.training.nets.encoding import segments
+from kit.training.nets.tariffs import Coefficients, Design, Penalties, Tariffs, fit
 
 PENALTIES = Penalties(0.3, 0.5)
 LONG = 100

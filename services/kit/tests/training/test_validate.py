@@ -10,7 +10,7 @@ from tiny import tiny
 
 from kit.contract import Contract
 from kit.stage import BadInput, Places, Quiet
-from kit.training.validate import validate
+from kit.training.data.validate import validate
 
 
 def report(source: Path, contract: Contract, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kit.training import verdicts
+from kit.training.judging import verdicts
 from kit.training.params import Limit
 
 FAIR: dict[str, Any] = {"gap_at_most": 0.05, "groups": {}}

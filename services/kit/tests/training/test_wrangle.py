@@ -14,10 +14,10 @@ from broken import PART, changed, replaced
 from kit.artefacts import Manifest, Store, now
 from kit.contract import Contract
 from kit.stage import BadInput, Quiet
-from kit.training import slices
+from kit.training.data import slices
+from kit.training.data.profile import PROFILE
+from kit.training.data.wrangle import SLICES, How, Wrangled, last_profile, wrangle
 from kit.training.params import DataParams, SplitParams
-from kit.training.profile import PROFILE
-from kit.training.wrangle import SLICES, How, Wrangled, last_profile, wrangle
 
 SPLIT = SplitParams(0.8, 0.1)
 
@@ -169,7 +169,7 @@ def test_row_groups_are_what_a_reader_holds_at_once(
     market: Path, contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slice is written in groups of rows, not as one."""
-    monkeypatch.setattr("kit.training.wrangle.ROW_GROUP", 100)
+    monkeypatch.setattr("kit.training.data.wrangle.ROW_GROUP", 100)
 
     wrangle(market, tmp_path, contract, SPLIT, Quiet())
 

@@ -1,7 +1,7 @@
 """Does the running fleet answer exactly as well as the test stages measured? Held-out enquiries, sent as a website would send them.
 
 Cars go by `vehicle_id` and places by `sector`, so that the feature store is on the path; every other answer is sent. The figures are
-those of `kit.training.measures`, computed here from what the gateway answered and by the test stages from the exported models.
+those of `kit.training.judging.measures`, computed here from what the gateway answered and by the test stages from the exported models.
 Whatever differs between training and serving shows as a difference between the two.
 """
 
@@ -26,7 +26,7 @@ from kit.artefacts import Published, Store
 from kit.bundles import read_bundle
 from kit.contract import Contract
 from kit.stage import DONE
-from kit.training import measures
+from kit.training.judging import measures
 from local_fleet import commands, fleet, sample
 from local_fleet.ports import HOST
 

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from kit.contract import Contract, Field
 from kit.rows import UNKNOWN_CODE
-from kit.training.export import (
+from kit.training.data.slices import Rows
+from kit.training.nets.export import (
     CHEAPEST_PROBABILITY,
     LIKELY_INSURERS,
     LOG_PREMIUM,
     PANEL_SIGNATURE,
     SHORTLIST_SIGNATURE,
 )
-from kit.training.masking import Mask
-from kit.training.served import Served
-from kit.training.slices import Rows
+from kit.training.nets.masking import Mask
+from kit.training.nets.served import Served
 
 ROWS: Final = 128
 SEED: Final = 3

@@ -32,9 +32,7 @@ class NetParams:
     block_sizes: tuple[int, ...]  # neighbours in a long vocabulary also share an embedding, by blocks of these sizes
     additive: bool = True  # whether every insurer has a tariff that is additive in the encoding, beside the trunk
     market: bool = False  # whether all insurers share one more tariff, from which a new one starts
-    nested: bool = (
-        False  # whether premiums start from additive tariffs that were found by regression (`kit.training.tariffs`)
-    )
+    nested: bool = False  # whether premiums start from additive tariffs that were found by regression (`kit.training.nets.tariffs`)
     number_penalty: float = 0.3  # of those: how little is believed of a step of a curve
     code_penalty: float = 0.5  # and of a value of a vocabulary
     fine_width: int = 96  # of the layer that learns what they leave of whole rows
@@ -85,7 +83,7 @@ class CalibrationParams:
     least_rows: int = 500  # enquiries that a key needs to get a row of the table
     effect_rows: int = 5000  # enquiries that a row needs to get effects of bands and insurers of its own
     rows: int = 100_000  # enquiries of the slice, at most, that are asked with each profile
-    subset_rows: int = 20_000  # enquiries, at most, that are asked with each of `kit.training.masking.subsets`
+    subset_rows: int = 20_000  # enquiries, at most, that are asked with each of `kit.training.nets.masking.subsets`
     subsets: int = 4  # times that these are drawn
     missing: float = 0.2  # share of hidden fields in the report's profile `some_missing`
     bands: Mapping[str, tuple[float, ...]] = field(
@@ -95,7 +93,7 @@ class CalibrationParams:
 
 @dataclass(frozen=True, slots=True)
 class FairnessParams:
-    """How far the mean error in a group may lie from that of all before a release is refused (see `kit.training.fairness`)."""
+    """How far the mean error in a group may lie from that of all before a release is refused (see `kit.training.judging.fairness`)."""
 
     gap_at_most: float = 0.05  # of the log premium, or of the share of quotes
     by: tuple[str, ...] = ("age", "region", "urbanity", "deprivation")
@@ -105,7 +103,7 @@ class FairnessParams:
 
 @dataclass(frozen=True, slots=True)
 class DataParams:
-    """What the input data may look like before anything is trained on them (see `kit.training.checks` and `gates`)."""
+    """What the input data may look like before anything is trained on them (see `kit.training.data.checks` and `gates`)."""
 
     least_enquiries: int = 100
     null_share: float = 0.5  # of a field's rows; what the contract requires is never null

@@ -23,11 +23,11 @@ from kit.artefacts import Store
 from kit.contract import load
 from kit.stage import BadInput, GateRefused, Places, Stage
 from kit.training import params, tracking
-from kit.training.engines import ENGINES
+from kit.training.data.engines import ENGINES
+from kit.training.data.validate import validate
+from kit.training.data.wrangle import How, last_profile, wrangle
 from kit.training.params import Params
 from kit.training.places import reading, writing_folder
-from kit.training.validate import validate
-from kit.training.wrangle import How, last_profile, wrangle
 
 HOME = "BALLPARK_HOME"
 
@@ -207,7 +207,7 @@ def _sweep(project: Project, places: Places, options: argparse.Namespace) -> Non
 
 
 def _score(project: Project, places: Places, options: argparse.Namespace) -> None:
-    from kit.training import scored, scored_on_spark  # noqa: PLC0415
+    from kit.training.scoring import scored, scored_on_spark  # noqa: PLC0415
 
     if options.engine == "spark":
         scored_on_spark.score(project, places, options.store, options.version, load(), options.spark_master)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kit.contract import Contract, Entity, Field
 from kit.rows import UNKNOWN_CODE
-from kit.training.slices import Rows
+from kit.training.data.slices import Rows
 
 VALUES: Final = 5
 ROW: Final = "row"

@@ -28,12 +28,14 @@ from numpy.typing import NDArray
 from kit.contract import Contract
 from kit.files import write_atomic
 from kit.stage import BadInput, Progress, Quiet
-from kit.training import measures, params, slices
-from kit.training.fit import fit
-from kit.training.net import PANEL, PREMIUM, QUOTE
+from kit.training import params
+from kit.training.data import slices
+from kit.training.data.slices import Rows, panel_prices
+from kit.training.data.wrangle import Wrangled
+from kit.training.judging import measures
+from kit.training.nets.fit import fit
+from kit.training.nets.net import PANEL, PREMIUM, QUOTE
 from kit.training.params import Params
-from kit.training.slices import Rows, panel_prices
-from kit.training.wrangle import Wrangled
 
 BATCH: Final = 4096
 SEED: Final = 11  # of who the newcomers are

@@ -22,21 +22,24 @@ from kit.contract import Contract
 from kit.files import sha256_of
 from kit.ranges import FILE as RANGES
 from kit.stage import BadInput, GateRefused, Progress
-from kit.training import fairness, golden, masking, measured, mistakes, ranges, shortlist, slices, verdicts
-from kit.training.branches import Branch, branch_of
-from kit.training.card import card
-from kit.training.export import raw_inputs
-from kit.training.masking import Mask
-from kit.training.measured import Subject
-from kit.training.page import page
+from kit.training import golden
+from kit.training.data import slices
+from kit.training.data.profile import PROFILE
+from kit.training.data.slices import Rows
+from kit.training.data.wrangle import Wrangled
+from kit.training.judging import fairness, measured, mistakes, ranges, shortlist, verdicts
+from kit.training.judging.branches import Branch, branch_of
+from kit.training.judging.measured import Subject
+from kit.training.nets import masking
+from kit.training.nets.export import raw_inputs
+from kit.training.nets.masking import Mask
+from kit.training.nets.served import Served
 from kit.training.params import CalibrationParams, Params
-from kit.training.pictures import PICTURES
-from kit.training.profile import PROFILE
 from kit.training.project import Project
-from kit.training.served import Served
-from kit.training.slices import Rows
+from kit.training.report.card import card
+from kit.training.report.page import page
+from kit.training.report.pictures import PICTURES
 from kit.training.trained import FIT, MODEL, REFERENCE
-from kit.training.wrangle import Wrangled
 
 SAMPLE: Final = 2000  # enquiries, the first of the test slice, that are also sent through a running fleet
 AGREEMENT: Final = 1e-6  # how far the two ways into the model may differ

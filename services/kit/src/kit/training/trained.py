@@ -5,7 +5,7 @@ calibration.parquet, test.parquet     the slices that the net did not see
 manifest.json, profile.json           as `wrangle` wrote them
 fit.json                              parameters, seeds and how the loss went
 reference.json                        typical values of each field (see `kit.training.reference`)
-ranges.json                           what is out of range (see `kit.training.ranges`), of the premium branch
+ranges.json                           what is out of range (see `kit.training.judging.ranges`), of the premium branch
 """
 
 import hashlib
@@ -19,15 +19,17 @@ from kit.contract import Contract
 from kit.files import sha256_of, write_atomic
 from kit.ranges import FILE as RANGES
 from kit.stage import BadInput, Places
-from kit.training import ranges, reference, slices
-from kit.training.checkpoint import FileCheckpoint
-from kit.training.export import export, write_warm_up
-from kit.training.fit import fit, whole_rows
-from kit.training.net import PREMIUM, QUOTE
+from kit.training import reference
+from kit.training.data import slices
+from kit.training.data.profile import PROFILE
+from kit.training.data.wrangle import MANIFEST, Wrangled
+from kit.training.judging import ranges
+from kit.training.nets.checkpoint import FileCheckpoint
+from kit.training.nets.export import export, write_warm_up
+from kit.training.nets.fit import fit, whole_rows
+from kit.training.nets.net import PREMIUM, QUOTE
 from kit.training.params import Params
-from kit.training.profile import PROFILE
 from kit.training.project import Project
-from kit.training.wrangle import MANIFEST, Wrangled
 
 MODEL: Final = "model"
 FIT: Final = "fit.json"
@@ -69,7 +71,8 @@ def train(
 
 def made_from(wrangled: Wrangled, params: Params) -> str:
     """What decides the net: the slices, the parameters of net, fit, loss and masks, and the code; sha256 in hex."""
-    code = [(f.name, sha256_of(f)) for f in sorted(Path(__file__).parent.glob("*.py"))]
+    here = Path(__file__).parent
+    code = [(str(f.relative_to(here)), sha256_of(f)) for f in sorted(here.rglob("*.py"))]
     turned = [asdict(part) for part in (params.net, params.fit, params.loss, params.mask)]
     told = json.dumps([turned, code], sort_keys=True).encode()
     return hashlib.sha256(wrangled.encode() + told).hexdigest()

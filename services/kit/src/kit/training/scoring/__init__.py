@@ -1,0 +1,1 @@
+"""Answers to a file of risks, on this machine or on Spark."""
