@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
-from model_server import runtime  # noqa: F401 -- registers what of TensorFlow the messages below need
+from model_server import protos  # noqa: F401 -- registers what of TensorFlow the messages below need
 
 COMMAND = shlex.split(os.environ.get("MODEL_SERVER_CMD", f"{shlex.quote(sys.executable)} -m model_server"))
 OURS = "MODEL_SERVER_CMD" not in os.environ

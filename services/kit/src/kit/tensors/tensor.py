@@ -7,6 +7,7 @@ empty one is zeros, a long one is cut; but never beyond `fill_to` elements, so t
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +32,12 @@ from kit.tensors.wire import (
 
 Array = NDArray[Any]
 
+_BFLOAT16: np.dtype[Any] | None = None
+with suppress(ImportError):  # NumPy's type for bfloat16 is a package of its own; whoever has it can send and receive it
+    import ml_dtypes
+
+    _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
 _DTYPE, _SHAPE, _CONTENT = 1, 2, 4  # fields of TensorProto beside the typed lists
 _DIM, _DIM_SIZE = 2, 1
 _STRING_FIELD: Final = 8
@@ -44,7 +51,14 @@ class _Kind:
     dtype: np.dtype[Any]
     field: int  # of the typed list in TensorProto
     fixed: bool = False
-    bits: np.dtype[Any] | None = None  # the integer type whose bits are written, for half floats
+    bits: np.dtype[Any] | None = (
+        None  # the type as which a typed list has it: half floats as integers, a complex number as two floats
+    )
+
+
+def _quantised(code: int, name: str, integer: str) -> _Kind:
+    """A quantised integer: for NumPy a record of one integer, by TensorFlow's own name."""
+    return _Kind(code, np.dtype([(name, integer)]), 7, bits=np.dtype(integer))
 
 
 _STRING: Final = _Kind(7, np.dtype(object), _STRING_FIELD)
@@ -56,15 +70,35 @@ _KINDS: Final = (
     _Kind(5, np.dtype("<i2"), 7),
     _Kind(6, np.dtype("i1"), 7),
     _STRING,
+    _Kind(8, np.dtype("<c8"), 9, fixed=True, bits=np.dtype("<f4")),
     _Kind(9, np.dtype("<i8"), 10),
     _Kind(10, np.dtype("?"), 11),
+    _quantised(11, "qint8", "i1"),
+    _quantised(12, "quint8", "u1"),
+    _quantised(13, "qint32", "<i4"),
+    *((_Kind(14, _BFLOAT16, 13, bits=np.dtype("<u2")),) if _BFLOAT16 is not None else ()),
+    _quantised(15, "qint16", "<i2"),
+    _quantised(16, "quint16", "<u2"),
     _Kind(17, np.dtype("<u2"), 7),
+    _Kind(18, np.dtype("<c16"), 12, fixed=True, bits=np.dtype("<f8")),
     _Kind(19, np.dtype("<f2"), 13, bits=np.dtype("<u2")),
     _Kind(22, np.dtype("<u4"), 16),
     _Kind(23, np.dtype("<u8"), 17),
 )
 _BY_CODE: Final = {kind.code: kind for kind in _KINDS}
 _BY_DTYPE: Final = {kind.dtype: kind for kind in _KINDS}
+
+
+def data_type(dtype: np.dtype[Any]) -> int | None:
+    """TensorFlow's number of a NumPy type; None for one without a wire form."""
+    kind = _STRING if dtype.kind in "OSU" else _BY_DTYPE.get(dtype)
+    return kind and kind.code
+
+
+def numpy_type(code: int) -> np.dtype[Any] | None:
+    """The NumPy type of TensorFlow's number; strings are objects. None for one without a wire form."""
+    kind = _BY_CODE.get(code)
+    return kind and kind.dtype
 
 
 def decode_tensor(data: bytes | memoryview, *, fill_to: int | None = None) -> Array:
@@ -133,7 +167,7 @@ def _dim(size: int) -> bytes:
 def _kind_of(array: Array) -> _Kind:
     if array.dtype.kind in "OSU":
         return _STRING
-    kind = _BY_DTYPE.get(array.dtype.newbyteorder("<"))
+    kind = _BY_DTYPE.get(array.dtype) or _BY_DTYPE.get(array.dtype.newbyteorder("<"))
     if kind is None:
         raise BadTensor(f"an array of {array.dtype} has no form on the wire")
     return kind
@@ -215,17 +249,19 @@ def _read_list(kind: _Kind, values: list[Value]) -> Array:
     if kind is _STRING:
         return _objects([bytes(chunk(value)) for value in values])
     read: Callable[[memoryview], Array] = read_varints
+    item = kind.bits or kind.dtype
     if kind.fixed:
 
         def read(view: memoryview) -> Array:
-            if len(view) % kind.dtype.itemsize:
-                raise BadTensor(f"a list of {kind.dtype} has {len(view)} bytes")
-            return np.frombuffer(view, kind.dtype)
+            if len(view) % item.itemsize:
+                raise BadTensor(f"a list of {item} has {len(view)} bytes")
+            return np.frombuffer(view, item)
 
     pieces = [read(chunk(value)) if kind.fixed or not isinstance(value, int) else _one(value) for value in values]
     whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
     if kind.fixed:
-        return whole.astype(kind.dtype, copy=False)
+        whole = whole.astype(item, copy=False)
+        return whole if item is kind.dtype else whole[: len(whole) // 2 * 2].view(kind.dtype)  # half a number is none
     if kind.bits is not None:
         return whole.astype(kind.bits).view(kind.dtype)
     return whole.astype(kind.dtype)  # truncates to the low bits, as protobuf and TensorFlow do
