@@ -40,6 +40,7 @@ class HttpServer:
         self._respond, self._limits = respond, limits
         self._open: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._held = 0
 
     async def start(self, host: str, port: int) -> None:
         """Bind and serve; an empty host is every address, of IPv6, too, where there is any. Raises OSError."""
@@ -60,10 +61,12 @@ class HttpServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEADERS)
+        if self._limits.connections and self._held >= self._limits.connections:
+            await _refuse(reader, writer, 503)
+            writer.close()
+            return
+        self._held += 1
         try:
-            if self._limits.connections and len(self._open) > self._limits.connections:
-                await _refuse(reader, writer, 503)
-                return
             while connection.our_state is not h11.MUST_CLOSE:
                 request = await self._receive(connection, reader, writer)
                 if request is None:
@@ -80,6 +83,7 @@ class HttpServer:
         except (OSError, TimeoutError) as error:  # a client that goes away, or says nothing, is no event
             logs.get().debug("rest_connection_ended", reason=repr(error))
         finally:
+            self._held -= 1  # before the client sees the end
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
