@@ -12,52 +12,29 @@ import grpc
 import numpy as np
 import pytest
 from conftest import (
-    COMMAND,
+    ENDLESS,
     OURS,
     PREDICTION,
     Start,
     accepts,
     arrays,
     config_of,
+    copy_of,
     end,
     floats,
     free_port,
+    predict_log,
     request,
+    run_to_end,
+    running_calls,
     spawn,
     wait_until,
+    warm_up_with,
 )
-from tensorflow.python.lib.io.tf_record import TFRecordWriter
 from tensorflow_serving.apis import prediction_log_pb2
 
 ONCE = ("--max_num_load_retries=0", "--load_retry_interval_micros=0")
-ENDLESS = request("loop", {"turns": np.full(1, 2_000_000_000, np.int32)}).SerializeToString()
 only_ours = pytest.mark.skipif(not OURS, reason="a flag of this server only")
-
-
-def run_to_end(*flags: str) -> tuple[int, str]:
-    """Exit status and standard output of a server that does not start."""
-    ended = subprocess.run([*COMMAND, *flags], capture_output=True, text=True, timeout=60, check=False)
-    return ended.returncode, ended.stdout
-
-
-def copy_of(models: Path, name: str, folder: Path) -> Path:
-    """The model alone, to be changed: its base path."""
-    shutil.copytree(models / name, folder / name)
-    return folder / name
-
-
-def warm_up_with(version: Path, *records: bytes) -> None:
-    (version / "assets.extra").mkdir()
-    with TFRecordWriter(str(version / "assets.extra" / "tf_serving_warmup_requests")) as writer:
-        for record in records:
-            writer.write(record)
-
-
-def predict_log(asked: Any) -> bytes:
-    log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(asked)
-    encoded: bytes = log.SerializeToString()
-    return encoded
 
 
 @pytest.mark.parametrize(
@@ -313,18 +290,6 @@ def test_a_signal_ends_the_process_at_once(start: Start, models: Path, number: s
 
         assert -number == server.process.wait(10)
         assert grpc.StatusCode.UNAVAILABLE == call.exception(10).code()
-
-
-def running_calls(server: Any) -> bool:
-    """The process has begun to compute: more CPU time in 20 ms than an idle server uses."""
-    before = cpu_ticks(server.process.pid)
-    wait_until(lambda: cpu_ticks(server.process.pid) > before + 5, "CPU time")
-    return True
-
-
-def cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
 
 
 @only_ours
