@@ -3,6 +3,7 @@
 The weights are random: what is measured is the time that a net of this shape takes, not what it says.
 """
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -25,10 +26,11 @@ class Regressor(tf.Module):  # type: ignore[misc]  # tensorflow has no types
         super().__init__()
         random = tf.random.Generator.from_seed(7)
         self.tables = [tf.Variable(random.normal([VOCABULARY, 8])) for _ in range(CATEGORICAL)]
-        sizes = [NUMERIC + 8 * CATEGORICAL] + [width] * layers
+        self.mean, self.scale = tf.Variable(random.normal([NUMERIC])), tf.Variable(tf.ones([NUMERIC]) * 2.0)
+        sizes = [2 * NUMERIC + 8 + 8 * CATEGORICAL] + [width] * layers
         self.trunk = [
             (tf.Variable(random.normal([before, after]) * before**-0.5), tf.Variable(tf.zeros([after])))
-            for before, after in zip(sizes, sizes[1:], strict=False)
+            for before, after in itertools.pairwise(sizes)
         ]
         self.head = tf.Variable(random.normal([width, INSURERS * QUANTILES]) * width**-0.5)
 
@@ -40,14 +42,24 @@ class Regressor(tf.Module):  # type: ignore[misc]  # tensorflow has no types
     )  # type: ignore[untyped-decorator]
     def packed(self, numeric: Any, categorical: Any) -> dict[str, Any]:
         """Quantiles that ascend, for every row and insurer."""
-        numeric = tf.where(tf.math.is_nan(numeric), 0.0, numeric)
+        missing = tf.math.is_nan(numeric)
+        numeric = (tf.where(missing, 0.0, numeric) - self.mean) / self.scale
+        flags = tf.cast(missing, tf.float32)
+        derived = tf.concat([tf.math.log1p(tf.abs(numeric[:, :4])), tf.square(numeric[:, 4:8])], axis=1)
         codes = tf.clip_by_value(categorical + 1, 0, VOCABULARY - 1)
-        parts = [numeric, *(tf.gather(table, codes[:, place]) for place, table in enumerate(self.tables))]
+        parts = [numeric, flags, derived]
+        for place, table in enumerate(self.tables):
+            known = tf.cast(tf.expand_dims(codes[:, place] > 0, 1), tf.float32)
+            parts.append(tf.gather(table, codes[:, place]) * known)
         x = tf.concat(parts, axis=1)
         for weights, bias in self.trunk:
-            x = tf.nn.relu(tf.matmul(x, weights) + bias)
+            x = tf.nn.gelu(tf.matmul(x, weights) + bias)
+            x = (x - tf.reduce_mean(x, axis=1, keepdims=True)) * tf.math.rsqrt(
+                tf.math.reduce_variance(x, 1, keepdims=True) + 1e-3
+            )
         steps = tf.reshape(tf.matmul(x, self.head), [-1, INSURERS, QUANTILES])
-        return {"log_premium": tf.cumsum(tf.nn.softplus(steps), axis=2)}
+        low, rest = steps[:, :, :1], tf.nn.softplus(steps[:, :, 1:])
+        return {"log_premium": tf.concat([low, low + tf.cumsum(rest, axis=2)], axis=2)}
 
 
 def warm_up(folder: Path) -> None:

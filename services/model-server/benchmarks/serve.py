@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,8 @@ from kit.tensors import decode_response, encode_request
 HERE: Final = Path(__file__).parent
 METHOD: Final = "/tensorflow.serving.PredictionService/Predict"
 NAME: Final = "regressor"
-BATCHING: Final = "max_batch_size { value: 64 } batch_timeout_micros { value: 0 } max_enqueued_batches { value: 64 }\n"
+BATCHING: Final = """max_batch_size { value: 64 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 64 }
+num_batch_threads { value: 2 }"""
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 CALLERS, ROWS = 4, 32
 CROWD: Final = 64
@@ -58,17 +59,18 @@ def request(rows: int) -> bytes:
 class Server:
     """The process under test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Sequence[str], *, batching: bool) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        (folder / "batching.config").write_text(BATCHING)
         flags = [
-            f"--port={self.port}", f"--model_name={NAME}", f"--model_base_path={folder / NAME}", "--enable_batching=true",
-            f"--batching_parameters_file={folder / 'batching.config'}", "--grpc_max_threads=160", "--num_load_threads=1",
-            "--file_system_poll_wait_seconds=1",
+            f"--port={self.port}", f"--model_name={NAME}", f"--model_base_path={folder / NAME}", "--grpc_max_threads=160",
+            "--num_load_threads=1", "--file_system_poll_wait_seconds=1", *more,
         ]  # fmt: skip
-        self.log = folder / "server.log"
+        if batching:
+            (folder / "batching.config").write_text(BATCHING)
+            flags += ["--enable_batching=true", f"--batching_parameters_file={folder / 'batching.config'}"]
+        self.log = folder / f"server-{batching}.log"
         self.begun = time.perf_counter()
         with self.log.open("wb") as out:
             self.process = subprocess.Popen([sys.executable, "-m", "model_server", *flags], stdout=out, stderr=out)
@@ -151,9 +153,9 @@ def bare_loop(folder: Path) -> Iterator[Callable[[int, float], dict[str, float]]
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, more: Sequence[str], *, batching: bool) -> Iterator[Server]:
     """The server, killed at the end."""
-    server = Server(folder)
+    server = Server(folder, more, batching=batching)
     try:
         yield server
     finally:
@@ -161,28 +163,36 @@ def serving(folder: Path) -> Iterator[Server]:
         server.process.wait(30)
 
 
+@dataclass(frozen=True)
+class Scene:
+    """A number of callers, and the server that they call."""
+
+    name: str
+    callers: int
+    rows: int
+    server: Server
+    channel: grpc.aio.Channel
+
+
 async def rounds(
-    count: int,
-    seconds: float,
-    server: Server,
-    channel: grpc.aio.Channel,
-    bare: Callable[[int, float], dict[str, float]],
+    count: int, seconds: float, scenes: list[Scene], bare: Callable[[int, float], dict[str, float]]
 ) -> None:
-    """The three comparisons, in turns; the median of the rounds' ratios is printed."""
-    ratios: dict[str, list[float]] = {"large": [], "crowd": [], "added": []}
+    """The comparisons, in turns; the median of the rounds' ratios is printed."""
+    ratios: dict[str, list[float]] = {scene.name: [] for scene in scenes}
     last: dict[str, Load] = {}
     for _ in range(count):
-        for name, callers, rows in (("large", CALLERS, ROWS), ("crowd", CROWD, 1), ("added", 1, 1)):
-            base = await asyncio.to_thread(bare, rows, seconds)
-            load = last[name] = await drive(server, channel, callers, rows, for_seconds(seconds))
-            again = await asyncio.to_thread(bare, rows, seconds / 2)
-            per_s = rows * len(load.took) / load.seconds
-            if name == "added":
-                ratios[name].append(load.quantile(0.5) - (base["p50_us"] + again["p50_us"]) / 2)
+        for scene in scenes:
+            before = await asyncio.to_thread(bare, scene.rows, seconds / 2)
+            load = await drive(scene.server, scene.channel, scene.callers, scene.rows, for_seconds(seconds))
+            after = await asyncio.to_thread(bare, scene.rows, seconds / 2)
+            last[scene.name] = load
+            per_s = scene.rows * len(load.took) / load.seconds
+            if scene.callers == 1:
+                ratios[scene.name].append(load.quantile(0.5) - (before["p50_us"] + after["p50_us"]) / 2)
             else:
-                ratios[name].append(per_s / ((base["rows_per_s"] + again["rows_per_s"]) / 2))
-            print(f"  {name}: {per_s:,.0f} rows/s, p50 {load.quantile(0.5):,.0f} µs, p99 {load.quantile(0.99):,.0f} µs; "
-                  f"bare {base['rows_per_s']:,.0f} and {again['rows_per_s']:,.0f} rows/s; failed {load.failed}")  # fmt: skip
+                ratios[scene.name].append(per_s / ((before["rows_per_s"] + after["rows_per_s"]) / 2))
+            print(f"  {scene.name}: {per_s:,.0f} rows/s, p50 {load.quantile(0.5):,.0f} µs, p99 {load.quantile(0.99):,.0f} µs; "
+                  f"bare {before['rows_per_s']:,.0f} and {after['rows_per_s']:,.0f} rows/s; failed {load.failed}")  # fmt: skip
     say(
         f"{CALLERS} callers of {ROWS} rows / bare loop at {ROWS}",
         statistics.median(ratios["large"]),
@@ -190,11 +200,17 @@ async def rounds(
         0.75,
         above=True,
     )
-    say(f"{CROWD} callers of one row / bare loop at 1", statistics.median(ratios["crowd"]), "x", 1.0, above=True)
-    say("one caller of one row: added p50", statistics.median(ratios["added"]), "µs", 400, above=False)
-    for name, rows in (("large", ROWS), ("crowd", 1), ("added", 1)):
-        per_call = last[name].cpu_s / max(len(last[name].took), 1) * 1e6
-        print(f"{name}: {per_call:,.0f} µs of CPU a call, {per_call / rows:,.1f} a row")
+    say(
+        f"{CROWD} callers of one row, batched / bare loop at 1",
+        statistics.median(ratios["crowd"]),
+        "x",
+        1.0,
+        above=True,
+    )
+    say("one caller of one row: added p50", statistics.median(ratios["single"]), "µs", 400, above=False)
+    for scene in scenes:
+        per_call = last[scene.name].cpu_s / max(len(last[scene.name].took), 1) * 1e6
+        print(f"{scene.name}: {per_call:,.0f} µs of CPU a call, {per_call / scene.rows:,.1f} a row")
 
 
 async def loading(seconds: float, folder: Path, server: Server, channel: grpc.aio.Channel) -> None:
@@ -228,17 +244,26 @@ def say(what: str, value: float, unit: str, bound: float, *, above: bool) -> Non
     print(f"{what}: {value:,.2f} {unit} ({'at least' if above else 'at most'} {bound:g}: {'yes' if held else 'NO'})")
 
 
-async def bench(rounds_: int, seconds: float, folder: Path) -> None:
+async def bench(count: int, seconds: float, folder: Path, more: Sequence[str]) -> None:
     """All of it."""
-    with bare_loop(folder / NAME / "1") as bare, serving(folder) as server:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            say("cold start to the first answer", await server.until_up(channel), "s", 6.0, above=False)
+    with bare_loop(folder / NAME / "1") as bare, serving(folder, more, batching=False) as plain:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{plain.port}") as channel:
+            say("cold start to the first answer", await plain.until_up(channel), "s", 6.0, above=False)
             answer = await channel.unary_unary(METHOD)(request(2))
             assert decode_response(answer)["log_premium"].shape == (2, 120, 3)  # noqa: S101 -- else nothing below means anything
-            await drive(server, channel, 8, 1, for_seconds(1))
-            await rounds(rounds_, seconds, server, channel, bare)
-            await loading(seconds, folder, server, channel)
-            print(f"RSS {server.rss_mb()} MB")
+            with serving(folder, more, batching=True) as batched:
+                async with grpc.aio.insecure_channel(f"127.0.0.1:{batched.port}") as other:
+                    await batched.until_up(other)
+                    scenes = [
+                        Scene("large", CALLERS, ROWS, plain, channel),
+                        Scene("crowd", CROWD, 1, batched, other),
+                        Scene("single", 1, 1, plain, channel),
+                    ]
+                    for scene in scenes:
+                        await drive(scene.server, scene.channel, scene.callers, scene.rows, for_seconds(seconds / 2))
+                    await rounds(count, seconds, scenes, bare)
+            await loading(seconds, folder, plain, channel)
+            print(f"RSS {plain.rss_mb()} MB")
 
 
 def main() -> None:
@@ -246,6 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each stretch")
+    parser.add_argument("--flag", action="append", default=[], help="one more flag of the server")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -257,7 +283,7 @@ def main() -> None:
         )
         if made.returncode:
             raise SystemExit(made.stderr)
-        asyncio.run(bench(asked.rounds, asked.seconds, folder))
+        asyncio.run(bench(asked.rounds, asked.seconds, folder, asked.flag))
 
 
 if __name__ == "__main__":

@@ -132,9 +132,10 @@ def main(root: Path) -> None:
     save(root / "texts" / "1", serving_default=(Module.texts, [WORDS]))
     save(root / "rows" / "1", serving_default=(Module.rows, [tf.TensorSpec([None, None], tf.float32, name="x")]))
     save(root / "mixed" / "1", serving_default=(Module.mixed, [FLOATS]))
-    save(root / "types" / "1", **{
+    types: dict[str, Any] = {
         name: (Module.stored, [tf.TensorSpec(None, getattr(tf, name), name="x")]) for name in TYPES
-    })  # fmt: skip
+    }
+    save(root / "types" / "1", **types)
     save_examples(root / "examples" / "1")
     save(root / "total" / "1", serving_default=(Module.total, [ANY]))
     save(root / "loop" / "1", serving_default=(Module.loop, [TURNS]))

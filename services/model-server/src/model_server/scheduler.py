@@ -27,6 +27,7 @@ _POOL_LABEL: Final = ""  # TensorFlow Serving leaves thread_pool_name empty
 _FULL_FOR_S: Final = 0.01
 """A call that finds its queue full tries again for so long before it is refused, as TensorFlow Serving's retrier does."""
 _AGAIN_S: Final = 0.001
+_LOOKS: Final = 16
 
 
 class Runner(Protocol):
@@ -75,6 +76,7 @@ class BatchScheduler:
         self._queues: list[_Lane] = []
         self._next = 0
         self._kicked = False
+        self._joined = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def runner(self, execute: Execute, parameters: BatchingParameters) -> Runner:
@@ -91,14 +93,22 @@ class BatchScheduler:
         self._queues = [lane for lane in self._queues if lane not in lanes]
 
     def kick(self, *, full: bool) -> None:
-        """Look for a batch to run: now if one is full, else once all calls that arrived together are in their queues."""
+        """Look for a batch to run: now if one is full, else as soon as no more calls are joining.
+
+        A busy loop brings calls in one by one. A turn of it that brought a call is followed by another look, a few times at
+        most: so calls that are here already share a run, and a call that is alone waits for one turn of an idle loop.
+        """
+        self._joined += 1
         if full:
             self._dispatch()
         elif not self._kicked:
             self._kicked = True
-            asyncio.get_running_loop().call_soon(self._kicked_off)
+            asyncio.get_running_loop().call_soon(self._look, self._joined, _LOOKS)
 
-    def _kicked_off(self) -> None:
+    def _look(self, joined: int, left: int) -> None:
+        if joined != self._joined and left:
+            asyncio.get_running_loop().call_soon(self._look, self._joined, left - 1)
+            return
         self._kicked = False
         self._dispatch()
 

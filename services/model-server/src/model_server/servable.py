@@ -16,7 +16,7 @@ from model_server.errors import Code, ServingError, invalid
 Array = NDArray[Any]
 Execute = Callable[[Mapping[str, Array], Sequence[str], int], list[Array]]
 
-FILL_TO: Final = 1 << 22
+FILL_TO: Final = 1 << 20
 """Elements up to which a short list is filled, as TensorFlow fills it; beyond, the request is refused."""
 _SIGNATURES: Final = 5  # field of MetaGraphDef
 
