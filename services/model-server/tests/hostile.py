@@ -64,7 +64,7 @@ GRPC: tuple[Callable[[Random], bytes], ...] = (mutated, lying, noise)
 
 def value(random: Random, depth: int = 0) -> Any:
     """Any JSON value."""
-    simple = (
+    simple: tuple[Any, ...] = (
         None,
         True,
         False,
