@@ -15,10 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from random import Random
+from typing import Final, Self
 
 import grpc
 import grpc.aio
@@ -74,6 +75,13 @@ class Server:
         self.begun = time.perf_counter()
         with self.log.open("wb") as out:
             self.process = subprocess.Popen([sys.executable, "-m", "model_server", *flags], stdout=out, stderr=out)
+
+    @classmethod
+    def of(cls, process: "subprocess.Popen[bytes]", port: int) -> Self:
+        """Any process that answers on this port."""
+        made = cls.__new__(cls)
+        made.process, made.port = process, port
+        return made
 
     def cpu_s(self) -> float:
         """CPU time so far, of all its threads."""
@@ -231,6 +239,60 @@ async def loading(seconds: float, folder: Path, server: Server, channel: grpc.ai
     )
 
 
+async def hostile(seconds: float, server: Server, channel: grpc.aio.Channel) -> None:
+    """The p99 of two callers while another sends what nobody should, as fast as it is refused, against the p99 alone."""
+    call, random = channel.unary_unary(METHOD), Random(5)  # noqa: S311 -- repeatable, not secret
+    good, sent = request(1), 0
+
+    async def attacker(until: Callable[[], bool]) -> None:
+        nonlocal sent
+        while not until():
+            data = bytearray(good)
+            for _ in range(random.randint(1, 8)):
+                data[random.randrange(len(data))] = random.randrange(256)
+            with suppress(grpc.aio.AioRpcError):
+                await call(bytes(data[: random.randint(0, 2 * len(data))]), timeout=10)
+            sent += 1
+
+    alone, attacked = Load(), Load()
+    for _ in range(3):
+        alone.took += (await drive(server, channel, 3, 1, for_seconds(seconds))).took
+        until = for_seconds(seconds)
+        load, _ = await asyncio.gather(drive(server, channel, 2, 1, until), attacker(until))
+        attacked.took += load.took
+        attacked.failed += load.failed
+    print(f"p99 {alone.quantile(0.99):,.0f} µs beside a third good caller, {attacked.quantile(0.99):,.0f} µs beside a bad one "
+          f"({sent:,} malformed calls); failed {attacked.failed}")  # fmt: skip
+    say(
+        "p99 beside malformed calls / beside good ones",
+        attacked.quantile(0.99) / alone.quantile(0.99),
+        "x",
+        1.5,
+        above=False,
+    )
+
+
+async def floor(seconds: float) -> None:
+    """What grpc.aio itself takes for a call of one caller and of a crowd: a handler that does nothing, in its own process."""
+    for callers in (1, CROWD):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        process = subprocess.Popen([sys.executable, str(HERE / "echo.py"), str(port)])  # noqa: ASYNC220 -- nothing else is to be done meanwhile
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await channel.channel_ready()
+                empty = Server.of(process, port)
+                await drive(empty, channel, callers, 1, for_seconds(seconds / 4))
+                load = await drive(empty, channel, callers, 1, for_seconds(seconds))
+            per_call = load.cpu_s / max(len(load.took), 1) * 1e6
+            print(f"grpc.aio alone, {callers} caller(s): {len(load.took) / load.seconds:,.0f} calls/s, p50 {load.quantile(0.5):,.0f} µs, "
+                  f"{per_call:,.0f} µs of CPU a call")  # fmt: skip
+        finally:
+            process.kill()
+            process.wait(30)
+
+
 def publish(folder: Path, number: int) -> None:
     """The first version once more, under another number, by renaming."""
     aside = folder / f"aside-{number}"
@@ -262,6 +324,8 @@ async def bench(count: int, seconds: float, folder: Path, more: Sequence[str]) -
                     for scene in scenes:
                         await drive(scene.server, scene.channel, scene.callers, scene.rows, for_seconds(seconds / 2))
                     await rounds(count, seconds, scenes, bare)
+            await floor(seconds)
+            await hostile(seconds, plain, channel)
             await loading(seconds, folder, plain, channel)
             print(f"RSS {plain.rss_mb()} MB")
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -34,9 +35,7 @@ Array = NDArray[Any]
 
 _BFLOAT16: np.dtype[Any] | None = None
 with suppress(ImportError):  # NumPy's type for bfloat16 is a package of its own; whoever has it can send and receive it
-    import ml_dtypes
-
-    _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+    _BFLOAT16 = np.dtype(import_module("ml_dtypes").bfloat16)
 
 _DTYPE, _SHAPE, _CONTENT = 1, 2, 4  # fields of TensorProto beside the typed lists
 _DIM, _DIM_SIZE = 2, 1
@@ -85,20 +84,20 @@ _KINDS: Final = (
     _Kind(22, np.dtype("<u4"), 16),
     _Kind(23, np.dtype("<u8"), 17),
 )
-_BY_CODE: Final = {kind.code: kind for kind in _KINDS}
-_BY_DTYPE: Final = {kind.dtype: kind for kind in _KINDS}
+_BY_CODE: Final[dict[int, _Kind]] = {kind.code: kind for kind in _KINDS}
+_BY_DTYPE: Final[dict[np.dtype[Any], _Kind]] = {kind.dtype: kind for kind in _KINDS}
 
 
 def data_type(dtype: np.dtype[Any]) -> int | None:
     """TensorFlow's number of a NumPy type; None for one without a wire form."""
     kind = _STRING if dtype.kind in "OSU" else _BY_DTYPE.get(dtype)
-    return kind and kind.code
+    return None if kind is None else kind.code
 
 
 def numpy_type(code: int) -> np.dtype[Any] | None:
     """The NumPy type of TensorFlow's number; strings are objects. None for one without a wire form."""
     kind = _BY_CODE.get(code)
-    return kind and kind.dtype
+    return None if kind is None else kind.dtype
 
 
 def decode_tensor(data: bytes | memoryview, *, fill_to: int | None = None) -> Array:
