@@ -278,6 +278,8 @@ def server(start: Start, models: Path, monitored: str, tmp_path_factory: pytest.
     names = ("half", "two", "words", "total", "loop", "filled", "texts", "rows", "mixed", "types", "examples")
     path.write_text(config_of(*(models / name for name in names), more="model_version_policy { all {} }"))
     with start(f"--model_config_file={path}", monitored, "--grpc_max_threads=9") as running:
+        both = {1: "AVAILABLE", 3: "AVAILABLE"}
+        wait_until(lambda: states(running, "half") == both, "both versions: a start waits for one of them only")
         yield running
 
 

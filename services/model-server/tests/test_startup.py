@@ -28,6 +28,7 @@ from conftest import (
     run_to_end,
     running_calls,
     spawn,
+    states,
     wait_until,
     warm_up_with,
 )
@@ -192,6 +193,9 @@ def test_labels_when_they_are_allowed(start: Start, models: Path, tmp_path: Path
     )
     config.write_text(config_of(models / "half", more=labels))
     with start(f"--model_config_file={config}", "--allow_version_labels_for_unavailable_models=true") as server:
+        wait_until(
+            lambda: states(server, "half").get(1) == "AVAILABLE", "version 1: a start waits for one version only"
+        )
         old = server.predict(request("half", {"x": floats(0)}, label="old"))
 
         assert ([2.0], 1, "") == (arrays(old)["y"], old.model_spec.version.value, old.model_spec.version_label)
