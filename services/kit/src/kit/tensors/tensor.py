@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ with suppress(ImportError):  # NumPy's type for bfloat16 is a package of its own
 _DTYPE, _SHAPE, _CONTENT = 1, 2, 4  # fields of TensorProto beside the typed lists
 _DIM, _DIM_SIZE = 2, 1
 _STRING_FIELD: Final = 8
+_SHORT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,7 @@ def encode_tensor(array: Array, *, tensor_content: bool = False) -> bytes:
 def tensor_parts(array: Array, *, tensor_content: bool) -> list[bytes | memoryview]:
     """As `encode_tensor`, not joined yet: a large array is copied once only, into the whole message."""
     kind = _kind_of(array)
-    dims = b"".join(_dim(size) for size in array.shape)
-    head = tag(_DTYPE, VARINT) + varint(kind.code) + b"".join(sized(_SHAPE, dims))
+    head = _head(kind.code, array.shape)
     if array.size == 0:
         return [head]
     if kind is _STRING:
@@ -152,6 +153,12 @@ def tensor_parts(array: Array, *, tensor_content: bool) -> list[bytes | memoryvi
     if tensor_content:
         return [head, *sized(_CONTENT, _raw(flat))]
     return [head, *sized(kind.field, _raw(flat) if kind.fixed else _varint_list(kind, flat))]
+
+
+@lru_cache(maxsize=1024)
+def _head(code: int, shape: tuple[int, ...]) -> bytes:
+    dims = b"".join(_dim(size) for size in shape)
+    return tag(_DTYPE, VARINT) + varint(code) + b"".join(sized(_SHAPE, dims))
 
 
 def _raw(flat: Array) -> memoryview:
@@ -195,18 +202,26 @@ def _as_bytes(item: object) -> bytes:
 
 def _read_shape(chunks: list[memoryview]) -> tuple[int, ...]:
     """The sizes; no shape at all means a scalar, and so does an unknown rank, as TensorFlow reads it."""
+    encoded = b"".join(chunks)
+    return _sizes_again(encoded) if len(encoded) <= _SHORT else _sizes(encoded)
+
+
+def _sizes(encoded: bytes) -> tuple[int, ...]:
     sizes: list[int] = []
-    for shape in chunks:
-        for field, _, value in read_fields(shape):
-            if field == _DIM:
-                size = 0
-                for inner, _, number_or_name in read_fields(chunk(value)):
-                    if inner == _DIM_SIZE:
-                        size = signed(number(number_or_name))
-                if size < 0:
-                    raise BadTensor(f"a dimension of {size}")
-                sizes.append(size)
+    for field, _, value in read_fields(memoryview(encoded)):
+        if field == _DIM:
+            size = 0
+            for inner, _, number_or_name in read_fields(chunk(value)):
+                if inner == _DIM_SIZE:
+                    size = signed(number(number_or_name))
+            if size < 0:
+                raise BadTensor(f"a dimension of {size}")
+            sizes.append(size)
     return tuple(sizes)
+
+
+_sizes_again: Final = lru_cache(maxsize=1024)(_sizes)
+"""Calls come with the same few shapes again and again."""
 
 
 def _read_content(kind: _Kind, content: memoryview, count: int) -> Array:
