@@ -84,6 +84,17 @@ test-e2e: ## A whole fleet: quotes, faults, bad input, clean stop
 test-images: ## Build every image with podman and start it (root)
 test-cluster: ## Install the chart on a real Kubernetes (KUBECONFIG, or the command BALLPARK_CLUSTER_UP) and ask for a quote
 
+##@ The model server
+.PHONY: conformance bench-model-server
+conformance: ## What TensorFlow Serving does, section by section, one line each (MODEL_SERVER_CMD=... tests another server)
+	@scripts/venv --dev services/model-server
+	@cd services/model-server && .venv/bin/python -m pytest -q -m conformance -n 2 --dist loadfile tests/conformance $(PYTEST_ARGS)
+
+BENCH_MODEL_SERVER_ARGS ?=
+bench-model-server: ## The server beside a bare Session loop on the same model, in turns (BENCH_MODEL_SERVER_ARGS="--rounds 5 --seconds 4")
+	@scripts/venv --dev services/model-server
+	@services/model-server/.venv/bin/python services/model-server/benchmarks/serve.py $(BENCH_MODEL_SERVER_ARGS)
+
 ##@ The synthetic market
 .PHONY: market-report bench-market
 MARKET_REPORT_ARGS ?=

@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from kit.tensors import (
     BadTensor,
+    data_type,
     decode_request,
     decode_response,
     decode_tensor,
     encode_request,
     encode_response,
     encode_tensor,
+    numpy_type,
     open_request,
 )
 from kit.tensors.wire import varint
 
-DTYPES = ["f4", "f8", "i4", "i8", "?", "u1", "i1", "u2", "i2", "u4", "u8", "f2"]
+DTYPES = ["f4", "f8", "i4", "i8", "?", "u1", "i1", "u2", "i2", "u4", "u8", "f2", "c8", "c16"]
+QUANTISED = [("qint8", "i1"), ("quint8", "u1"), ("qint32", "<i4"), ("qint16", "<i2"), ("quint16", "<u2")]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5)
 NUMBERS = st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(np.dtype(dtype), SHAPES))
 TEXTS = hnp.arrays(object, SHAPES, elements=st.binary(max_size=200), fill=st.nothing())
@@ -50,6 +53,29 @@ def shape(*sizes: int) -> bytes:
 def test_a_tensor_survives_the_trip(array: NDArray[Any], tensor_content: bool) -> None:
     """Both forms of every type come back bit for bit."""
     assert same(array, decode_tensor(encode_tensor(array, tensor_content=tensor_content)))
+
+
+@pytest.mark.parametrize("tensor_content", [False, True])
+@pytest.mark.parametrize(("name", "integer"), QUANTISED)
+def test_quantised_integers_survive_the_trip(name: str, integer: str, tensor_content: bool) -> None:
+    """They are records of one integer, by TensorFlow's name, and travel as integers."""
+    array = np.array([[0, 1], [2, 100]], integer).view([(name, integer)])
+
+    assert same(array, decode_tensor(encode_tensor(array, tensor_content=tensor_content)))
+
+
+def test_half_of_a_complex_number_is_none() -> None:
+    """A list with an odd number of parts has as many numbers as it has pairs."""
+    odd = b"\x08\x08" + shape(1) + field(9, np.array([1, 2, 3], "<f4").tobytes())
+
+    assert [1 + 2j] == decode_tensor(odd).tolist()
+
+
+@pytest.mark.parametrize(("code", "dtype"), [(1, "f4"), (7, "O"), (8, "c8"), (19, "f2")])
+def test_types_have_tensorflows_numbers(code: int, dtype: str) -> None:
+    """NumPy's type and TensorFlow's number, both ways; a stranger has none."""
+    assert (np.dtype(dtype), code) == (numpy_type(code), data_type(np.dtype(dtype)))
+    assert (None, None) == (numpy_type(99), data_type(np.dtype("M8[s]")))
 
 
 @given(NAMES, st.none() | st.integers(-(2**63), 2**63 - 1), NAMES, st.dictionaries(NAMES, ARRAYS), st.lists(NAMES))
@@ -219,8 +245,8 @@ def test_equal_messages_are_merged() -> None:
 
 
 def test_an_array_without_a_wire_form_is_refused() -> None:
-    """Complex numbers and dates are said to have none, instead of being written wrongly."""
+    """Dates and strangers among texts are said to have none, instead of being written wrongly."""
     with pytest.raises(BadTensor):
-        encode_tensor(np.zeros(1, np.complex64))
+        encode_tensor(np.zeros(1, "M8[s]"))
     with pytest.raises(BadTensor):
         encode_tensor(np.array([1.5, b"a"], object))

@@ -3,12 +3,17 @@
 `MODEL_SERVER_CMD` names another command to test, for instance a `tensorflow_model_server`; flags are added to it.
 """
 
+import importlib.util
+import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
 import time
+import types
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,16 +22,26 @@ from typing import Any
 
 import grpc
 import httpx2
+import ml_dtypes
 import numpy as np
 import pytest
-from tensorflow.python.framework import tensor_util
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-)
 
-from model_server import runtime  # noqa: F401 -- registers what of TensorFlow the messages below need
+
+def _register_namespace() -> None:
+    """Messages import the package `tensorflow`, of which nothing else is needed here: a bare namespace saves five seconds."""
+    spec = importlib.util.find_spec("tensorflow")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    namespace = types.ModuleType("tensorflow")
+    namespace.__path__ = list(spec.submodule_search_locations)
+    namespace.__spec__ = spec
+    sys.modules.setdefault("tensorflow", namespace)
+
+
+_register_namespace()
+
+from tensorflow.core.framework import tensor_pb2, types_pb2  # noqa: E402 -- only after the namespace is there
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2, prediction_log_pb2  # noqa: E402
 
 COMMAND = shlex.split(os.environ.get("MODEL_SERVER_CMD", f"{shlex.quote(sys.executable)} -m model_server"))
 OURS = "MODEL_SERVER_CMD" not in os.environ
@@ -74,8 +89,15 @@ class Running:
     def status(self, request: Any) -> Any:
         return self.call(MODEL + "GetModelStatus", request, get_model_status_pb2.GetModelStatusResponse)
 
-    def get(self, path: str, method: str = "GET") -> httpx2.Response:
-        return httpx2.request(method, f"http://127.0.0.1:{self.rest_port}{path}", timeout=20)
+    def get(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> httpx2.Response:
+        """One REST request, whatever its method; header names with `_` for `-`."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"http://127.0.0.1:{self.rest_port}{path}"
+        return httpx2.request(method, url, content=content, headers=named, timeout=20)
+
+    def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
+        return self.get(path, "POST", body, **headers)
 
     def series(self, name: str) -> dict[str, float]:
         """Labels -> value of one series of the metrics page."""
@@ -107,6 +129,53 @@ def wait_until(condition: Callable[[], bool], what: str, within_s: float = 60) -
         time.sleep(0.02)
 
 
+QUANTISED = {"qint8": "i1", "quint8": "u1", "qint32": "<i4", "qint16": "<i2", "quint16": "<u2"}
+NUMPY: dict[int, Any] = {
+    types_pb2.DataType.Value(f"DT_{name.upper()}"): np.dtype(kind)
+    for name, kind in (
+        ("float", "<f4"), ("double", "<f8"), ("int32", "<i4"), ("uint8", "u1"), ("int16", "<i2"), ("int8", "i1"),
+        ("complex64", "<c8"), ("int64", "<i8"), ("bool", "?"), ("uint16", "<u2"), ("complex128", "<c16"),
+        ("half", "<f2"), ("uint32", "<u4"), ("uint64", "<u8"), ("bfloat16", ml_dtypes.bfloat16), ("string", object),
+        *((name, [(name, kind)]) for name, kind in QUANTISED.items()),
+    )
+}  # fmt: skip
+CODES = {dtype: code for code, dtype in NUMPY.items()}
+LISTS = {1: "float_val", 2: "double_val", 9: "int64_val", 10: "bool_val", 22: "uint32_val", 23: "uint64_val"}
+
+
+def tensor(values: Any) -> Any:
+    """A TensorProto as clients make it: numbers as tensor_content, or a list where there is one only."""
+    array = np.asarray(values)
+    made = tensor_pb2.TensorProto(dtype=7 if array.dtype.kind in "OSU" else CODES[array.dtype])
+    made.tensor_shape.SetInParent()
+    for size in array.shape:
+        made.tensor_shape.dim.add(size=size)
+    if made.dtype == 7:
+        made.string_val.extend(
+            item if isinstance(item, bytes) else item.encode() for item in array.reshape(-1).tolist()
+        )
+    else:
+        made.tensor_content = array.tobytes()
+    return made
+
+
+def array_of(made: Any) -> Any:
+    """The array of an answer, from its typed list or its tensor_content."""
+    shape = [dim.size for dim in made.tensor_shape.dim]
+    if made.dtype == 7:
+        return np.array([*made.string_val, None], object)[:-1].reshape(shape)
+    dtype = NUMPY[made.dtype]
+    if made.tensor_content:
+        return np.frombuffer(made.tensor_content, dtype).reshape(shape)
+    if made.dtype in {14, 19}:
+        return np.array(made.half_val, np.uint16).view(dtype).reshape(shape)
+    if made.dtype in {8, 18}:
+        parts = made.scomplex_val if made.dtype == 8 else made.dcomplex_val
+        return np.array(parts, np.float32 if made.dtype == 8 else np.float64).view(dtype).reshape(shape)
+    values = list(getattr(made, LISTS.get(made.dtype, "int_val")))
+    return np.array([(value,) for value in values] if dtype.names else values, dtype).reshape(shape)
+
+
 def request(
     model: str,
     inputs: Mapping[str, Any],
@@ -125,8 +194,15 @@ def request(
     if label:
         made.model_spec.version_label = label
     for name, values in inputs.items():
-        made.inputs[name].CopyFrom(tensor_util.make_tensor_proto(values))
+        made.inputs[name].CopyFrom(tensor(values))
     return made
+
+
+def refused(act: Callable[[], object]) -> tuple[str, str]:
+    """Code and details of a call that must fail."""
+    with pytest.raises(grpc.RpcError) as caught:
+        act()
+    return caught.value.code().name, caught.value.details()
 
 
 def floats(*values: float) -> Any:
@@ -134,7 +210,7 @@ def floats(*values: float) -> Any:
 
 
 def arrays(response: Any) -> dict[str, Any]:
-    return {name: tensor_util.MakeNdarray(tensor).tolist() for name, tensor in response.outputs.items()}
+    return {name: array_of(tensor).tolist() for name, tensor in response.outputs.items()}
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +275,98 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(start: Start, models: Path, monitored: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server with all models, without batching, that most tests share."""
     path = tmp_path_factory.mktemp("config") / "models.config"
-    names = ("half", "two", "words", "total", "loop", "filled")
+    names = ("half", "two", "words", "total", "loop", "filled", "texts", "rows", "mixed", "types", "examples")
     path.write_text(config_of(*(models / name for name in names), more="model_version_policy { all {} }"))
     with start(f"--model_config_file={path}", monitored, "--grpc_max_threads=9") as running:
+        both = {1: "AVAILABLE", 3: "AVAILABLE"}
+        wait_until(lambda: states(running, "half") == both, "both versions: a start waits for one of them only")
         yield running
+
+
+def publish(source: Path, base: Path, number: int | str) -> None:
+    """A version as one should publish it: whole, by renaming."""
+    base.mkdir(parents=True, exist_ok=True)
+    aside = base.parent / f"{base.name}-{number}-copy"
+    shutil.copytree(source, aside)
+    aside.rename(base / str(number))
+
+
+def states(server: Running, model: str) -> dict[int, str]:
+    """Version -> state, as GetModelStatus says; {} for a model that nobody knows."""
+    asked = get_model_status_pb2.GetModelStatusRequest()
+    asked.model_spec.name = model
+    try:
+        found = server.status(asked).model_version_status
+    except grpc.RpcError:
+        return {}
+    names = get_model_status_pb2.ModelVersionStatus.State
+    return {version.version: names.Name(version.state) for version in found}
+
+
+ENDLESS = request("loop", {"turns": np.full(1, 2_000_000_000, np.int32)}).SerializeToString()
+
+
+def run_to_end(*flags: str) -> tuple[int, str]:
+    """Exit status and standard output of a server that does not start."""
+    ended = subprocess.run([*COMMAND, *flags], capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, ended.stdout
+
+
+def copy_of(models: Path, name: str, folder: Path) -> Path:
+    """The model alone, to be changed: its base path."""
+    shutil.copytree(models / name, folder / name)
+    return folder / name
+
+
+def warm_up_with(version: Path, *records: bytes) -> None:
+    from tensorflow.python.lib.io.tf_record import TFRecordWriter  # noqa: PLC0415 -- 1.5 s, and few tests need it
+
+    (version / "assets.extra").mkdir()
+    with TFRecordWriter(str(version / "assets.extra" / "tf_serving_warmup_requests")) as writer:
+        for record in records:
+            writer.write(record)
+
+
+def predict_log(asked: Any) -> bytes:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(asked)
+    encoded: bytes = log.SerializeToString()
+    return encoded
+
+
+def running_calls(server: Any) -> bool:
+    """The process has begun to compute: more CPU time in 20 ms than an idle server uses."""
+    before = cpu_ticks(server.process.pid)
+    wait_until(lambda: cpu_ticks(server.process.pid) > before + 5, "CPU time")
+    return True
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "conformance" in item.path.parts:
+            item.add_marker(pytest.mark.conformance)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """One line for each section of the conformance suite."""
+    sections: dict[str, Counter[str]] = {}
+    for outcome_, reports in terminalreporter.stats.items():
+        for report in reports:
+            nodeid = getattr(report, "nodeid", "")
+            if "conformance/" in nodeid and getattr(report, "when", "") == ("setup" if outcome_ == "error" else "call"):
+                section = nodeid.split("::")[0].rsplit("/test_", 1)[1].removesuffix(".py")
+                sections.setdefault(section, Counter())[outcome_] += 1
+    for section, counts in sorted(sections.items()):
+        number, _, name = section.partition("_")
+        summary = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        terminalreporter.write_line(f"section {int(number):>2}  {name.replace('_', ' '):<24} {summary}")
+    if sections:
+        passed = sum(counts["passed"] for counts in sections.values())
+        terminalreporter.write_line(
+            f"conformance: {passed} of {sum(map(sum, (c.values() for c in sections.values())))} checks passed"
+        )

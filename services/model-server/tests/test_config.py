@@ -32,12 +32,12 @@ def test_a_model_config_file(tmp_path: Path) -> None:
         ModelConfig("b", "s3://b", Specific((4, 2)), (("best", 4),)),
         ModelConfig("c", "/c", Latest(1)),
         ModelConfig("d", "/d", Every()),
-    ) == config.models(Flags(model_config_file=written(tmp_path, text), model_base_path="ignored"))
+    ) == config.read_models(written(tmp_path, text))
 
 
 def test_a_model_from_flags() -> None:
     """Without a file, name and base path are the one model."""
-    assert (ModelConfig("m", "/m"),) == config.models(Flags(model_name="m", model_base_path="/m"))
+    assert (ModelConfig("m", "/m"),) == config.first_models(Flags(model_name="m", model_base_path="/m"))
 
 
 def test_batching_parameters(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """The metrics page: names, labels and buckets as dashboards for TensorFlow Serving expect them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Running, Start, floats, request, wait_until
+import pytest
+from conftest import OURS, PREDICTION, Running, Start, floats, request, wait_until
 
 from model_server.metrics import Counter, Histogram, exponential
+
+only_ours = pytest.mark.skipif(not OURS, reason="flags of this server only")
 
 SERVING = ":tensorflow:serving:"
 OK, MISSING = '{model_name="half",status="OK"}', '{model_name="absent",status="NOT_FOUND"}'
@@ -53,6 +57,40 @@ def test_rest_requests_are_counted(server: Running) -> None:
     server.get("/v1/models/half/")
 
     wait_until(lambda: '{model_name="",status="INVALID_ARGUMENT"}' in server.series(SERVING + "request_count"), "count")
+
+
+@only_ours
+def test_versions_can_have_series_of_their_own(start: Start, models: Path, monitored: str) -> None:
+    """With our flag the page tells versions apart, and how many rows wait; without it there is nothing of ours."""
+    labels = '{model="default",version="3"}'
+    with start(f"--model_base_path={models / 'half'}", "--ballpark_version_metrics=true", monitored) as server:
+        server.predict(request("default", {"x": floats(1)}))
+
+        assert [1, 1, 0] == [
+            server.series(f"ballpark_model_{name}")[labels]
+            for name in ("run_duration_seconds_count", "version_loaded", "batch_waiting_rows")
+        ]
+
+
+@only_ours
+def test_theirs_alone_without_the_flag(server: Running) -> None:
+    """A dashboard for TensorFlow Serving finds its series and no others."""
+    assert "ballpark_" not in server.get("/monitoring/prometheus/metrics").text
+
+
+@only_ours
+def test_calls_can_be_logged_with_their_trace(start: Start, models: Path) -> None:
+    """With our flag each Predict call is an event with the trace and the span of its caller."""
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    flags = (f"--model_base_path={models / 'half'}", "--ballpark_trace_context=true")
+    with start(*flags) as server, server.channel() as channel:
+        call = channel.unary_unary(PREDICTION + "Predict")
+        metadata = (("traceparent", f"00-{trace}-{span}-01"),)
+        assert call(request("default", {"x": floats(1)}).SerializeToString(), metadata=metadata, timeout=20)
+        wait_until(lambda: "predicted" in server.log.read_text(), "the event")
+        event = next(json.loads(line) for line in server.log.read_text().splitlines() if '"predicted"' in line)
+
+    assert (trace, span, "default", 3) == (event["trace_id"], event["parent_id"], event["model"], event["version"])
 
 
 def test_buckets_are_printed_with_six_digits() -> None:

@@ -4,17 +4,13 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import httpx2
 import pytest
-from conftest import MODEL, OURS, PREDICTION, Running, free_port, wait_until
+from conftest import MODEL, OURS, PREDICTION, Running, Start, wait_until
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
-
-from model_server import rest
-from model_server.metrics import Metrics
-from model_server.models import Models
-from model_server.service import Options, Service
 
 only_ours = pytest.mark.skipif(not OURS, reason="limits of this server only")
 
@@ -170,7 +166,6 @@ def everything(connection: socket.socket) -> bytes:
         b"Content-Length: -1",
         b"Content-Length: 1x",
         b"Content-Length: 1\r\nContent-Length: 2",
-        b"Transfer-Encoding: chunked",
     ],
 )
 def test_rest_without_a_clear_length_is_refused(server: Running, header: bytes) -> None:
@@ -203,32 +198,22 @@ def test_rest_preflight(server: Running) -> None:
     assert [(200, b""), (400, b""), (400, b"")] == [(a.status_code, a.content) for a in answers]
 
 
-@pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of a REST door in this process, for two connections, each of which may be silent for a moment."""
-    monkeypatch.setattr(rest, "CONNECTIONS", 2)
-    monkeypatch.setattr(rest, "SILENCE_S", 0.5)
-    port = free_port()
-    service = Service(Models({}), Metrics(), Options())
-    opened = rest.RestServer(("127.0.0.1", port), service, None)
-    yield port
-    opened.close()
-
-
 @only_ours
-def test_rest_connections_are_bounded_and_silent_ones_end(door: int) -> None:
-    """A third connection is told to come again; a silent one is closed and makes room."""
+def test_rest_connections_can_be_bounded_and_silent_ones_ended(start: Start, models: Path) -> None:
+    """With our flags a third connection is told to come again; a silent one is closed and makes room."""
+    flags = ("--ballpark_rest_connections=2", "--ballpark_rest_silence_seconds=1", "--ballpark_rest_body_bytes=10")
+    with start(f"--model_base_path={models / 'half'}", *flags) as server:
+        wait_until(lambda: asked(server, b"") == b"404", "room after the start's own connections")
+        with dialled(server) as first, dialled(server) as second:
+            wait_until(lambda: asked(server, b"") == b"503", "both to be accepted")
+            assert (b"", b"") == (first.recv(1), second.recv(1))
+            wait_until(lambda: asked(server, b"") == b"404", "room for another")
+        assert b"413" == asked(server, b"x" * 11)
 
-    def status() -> bytes:
-        with socket.create_connection(("127.0.0.1", door), timeout=20) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            return everything(connection)[9:12]
 
-    with (
-        socket.create_connection(("127.0.0.1", door), timeout=20) as first,
-        socket.create_connection(("127.0.0.1", door), timeout=20) as second,
-    ):
-        with socket.create_connection(("127.0.0.1", door), timeout=20) as third:
-            assert everything(third).startswith(b"HTTP/1.1 503 ")
-        assert (b"", b"") == (first.recv(1), second.recv(1))
-        wait_until(lambda: status() == b"404", "room for another")
+def asked(server: Running, body: bytes) -> bytes:
+    """The status of one request over a connection of its own."""
+    with dialled(server) as connection:
+        head = f"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        return everything(connection)[9:12]

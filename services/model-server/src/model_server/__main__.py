@@ -36,9 +36,24 @@ def main(arguments: Sequence[str]) -> int:
 
         asyncio.run(serve(parsed.flags, plan))
     except ServingError as error:
-        print(f"Failed to start server. Error: {error}")
-        return _FAILED
+        return _failed(error)
+    except ExceptionGroup as errors:
+        reason = _only_serving_error(errors)
+        if reason is None:
+            raise
+        return _failed(reason)
     return 0
+
+
+def _failed(error: ServingError) -> int:
+    print(f"Failed to start server. Error: {error}")
+    return _FAILED
+
+
+def _only_serving_error(errors: BaseException) -> ServingError | None:
+    while isinstance(errors, BaseExceptionGroup) and len(errors.exceptions) == 1:
+        errors = errors.exceptions[0]
+    return errors if isinstance(errors, ServingError) else None
 
 
 if __name__ == "__main__":

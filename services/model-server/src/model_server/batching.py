@@ -9,6 +9,7 @@ no thread and no clock.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ Array = NDArray[Any]
 Feeds = Mapping[str, Array]
 
 _MICRO: Final = 1e-6
+_PADDED_RANK: Final = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,18 +48,40 @@ class Queue:
         self._parameters = parameters
         self._batches: deque[_Batch] = deque([_Batch()])
 
+    @property
+    def rows(self) -> int:
+        """How many rows wait."""
+        return sum(batch.rows for batch in self._batches)
+
+    def pieces(self, rows: int) -> list[int]:
+        """The sizes in which a call would join: one, unless large calls are split, and then the open batch is filled first.
+
+        Raises INVALID_ARGUMENT if it never fits, UNAVAILABLE if the row of batches is full.
+        """
+        limit, largest = self._parameters.max_batch_size, self._parameters.largest
+        if rows > limit:
+            raise invalid(f"Task size {rows} is larger than maximum input batch size {limit}")
+        room = largest - self._batches[-1].rows
+        if rows <= room:
+            return [rows]
+        first = [room] if room and self._parameters.enable_large_batch_splitting else []
+        rest = rows - sum(first)
+        sizes = first + [min(largest, rest - begun) for begun in range(0, rest, largest)]
+        self._check_depth(len(sizes) - len(first))
+        return sizes
+
+    def _check_depth(self, more: int) -> None:
+        depth = self._parameters.max_enqueued_batches
+        if len(self._batches) + more > depth:
+            raise ServingError(
+                Code.UNAVAILABLE,
+                "The batch scheduling queue to which this task was submitted is full; currently "
+                f"{len(self._batches)} batches enqueued and max_enqueued_batches is {depth}",
+            )
+
     def add(self, task: Task, *, now: float) -> None:
-        """Let a call wait. Raises INVALID_ARGUMENT if it never fits, UNAVAILABLE if the row of batches is full."""
-        limit, depth = self._parameters.max_batch_size, self._parameters.max_enqueued_batches
-        if task.rows > limit:
-            raise invalid(f"Task size {task.rows} is larger than maximum input batch size {limit}")
-        if self._batches[-1].rows + task.rows > limit:
-            if len(self._batches) >= depth:
-                raise ServingError(
-                    Code.UNAVAILABLE,
-                    "The batch scheduling queue to which this task was submitted is full; currently "
-                    f"{len(self._batches)} batches enqueued and max_enqueued_batches is {depth}",
-                )
+        """Let a call, or a piece of one, wait. Raises as `pieces` does."""
+        if self.pieces(task.rows) != [task.rows] or self._batches[-1].rows + task.rows > self._parameters.largest:
             self._batches.append(_Batch())
         batch = self._batches[-1]
         if not batch.tasks:
@@ -68,7 +92,7 @@ class Queue:
     def ready_at(self) -> float:
         """When the first batch may run: in the past if at once, infinity if nobody waits."""
         first = self._batches[0]
-        if len(self._batches) > 1 or first.rows >= self._parameters.max_batch_size:
+        if len(self._batches) > 1 or first.rows >= self._parameters.largest:
             return float("-inf")
         if not first.tasks:
             return float("inf")
@@ -92,6 +116,17 @@ def rows_of(feeds: Feeds) -> int:
     if len(sizes) > 1:
         raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
     return sizes.pop()
+
+
+def split(task: Task, sizes: Sequence[int]) -> list[Task]:
+    """A call as pieces of these sizes."""
+    if len(sizes) == 1:
+        return [task]
+    ends = list(accumulate(sizes))
+    return [
+        Task({name: array[end - size : end] for name, array in task.feeds.items()}, size, task.expires)
+        for size, end in zip(sizes, ends, strict=True)
+    ]
 
 
 def padded_size(rows: int, allowed: Sequence[int]) -> int:
@@ -144,16 +179,18 @@ def cut(outputs: Sequence[Array], sizes: Sequence[int], ran: int) -> list[list[A
                 "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input "
                 "tensors",
             )
-    ends = np.cumsum(sizes).tolist()
+    ends = list(accumulate(sizes))
     starts = [0, *ends[:-1]]
     return [[output[start:end] for output in outputs] for start, end in zip(starts, ends, strict=True)]
 
 
 def _level(name: str, pieces: list[Array]) -> list[Array]:
     """Pad every tensor to the largest in each dimension but the first, with its own first value."""
+    if any(piece.ndim > _PADDED_RANK for piece in pieces):
+        raise invalid(f"Only tensors with rank from 1 to {_PADDED_RANK} can be padded.")
     if len({piece.ndim for piece in pieces}) > 1:
         raise invalid(f"Tensors with name '{name}' from different tasks should have the same rank")
-    largest = tuple(np.max([piece.shape[1:] for piece in pieces], axis=0).tolist())
+    largest = tuple(max(sizes) for sizes in zip(*(piece.shape[1:] for piece in pieces), strict=True))
     levelled: list[Array] = []
     for piece in pieces:
         filler = piece.reshape(-1)[0] if piece.size else np.zeros(1, piece.dtype)[0]

@@ -5,6 +5,7 @@ not in the published Python package, so their messages are described here; text 
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,12 +15,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.config import model_server_config_pb2
 
 from kit import logs
-from model_server.errors import Code, ServingError, invalid
+from model_server.errors import Code, ServingError, invalid, unmet
 from model_server.flags import CPUS, Flags
 
 METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 PER_MODEL_FILE: Final = "batching_params.pbtxt"
-_PLATFORM: Final = "tensorflow"
+PLATFORM: Final = "tensorflow"
+_TENSORFLOW_TYPE: Final = 1  # the deprecated ModelType
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class ModelConfig:
     base_path: str
     policy: Policy = Latest()
     labels: tuple[tuple[str, int], ...] = ()
+    platform: str = "tensorflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,34 @@ class BatchingParameters:
     num_batch_threads: int = CPUS
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int | None = None
+
+    @property
+    def largest(self) -> int:
+        """Rows in a batch at most: requests may be larger only when they are split."""
+        if self.enable_large_batch_splitting and self.max_execution_batch_size is not None:
+            return self.max_execution_batch_size
+        return self.max_batch_size
 
     def check(self) -> None:
         """Raises INVALID_ARGUMENT for sizes that TensorFlow Serving refuses when a model loads."""
         sizes = self.allowed_batch_sizes
-        if sizes and sizes[-1] != self.max_batch_size:
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
+            if getattr(self, name) < 1:
+                raise invalid(f"{name} must be positive; was {getattr(self, name)}")
+        if self.batch_timeout_micros < 0:
+            raise invalid(f"batch_timeout_micros must be non-negative; was {self.batch_timeout_micros}")
+        if not 0 < self.largest <= self.max_batch_size:
             raise invalid(
-                "Last entry in allowed_batch_sizes must match max_batch_size; "
-                f"last entry was {sizes[-1]}; expected {self.max_batch_size}"
+                "max_execution_batch_size must be positive and not larger than max_batch_size; "
+                f"was {self.largest}; max_batch_size is {self.max_batch_size}"
+            )
+        if sizes and sizes[-1] != self.largest:
+            limit = "max_execution_batch_size" if self.enable_large_batch_splitting else "max_batch_size"
+            raise invalid(
+                f"Last entry in allowed_batch_sizes must match {limit}; "
+                f"last entry was {sizes[-1]}; expected {self.largest}"
             )
         if list(sizes) != sorted(set(sizes)):
             raise invalid("allowed_batch_sizes entries must be monotonically increasing")
@@ -79,9 +102,9 @@ class BatchingParameters:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the flags' files say."""
+    """All that the flags' files say. `models` is None when the model config file holds no list at all."""
 
-    models: tuple[ModelConfig, ...]
+    models: tuple[ModelConfig, ...] | None
     batching: BatchingParameters
     metrics_path: str | None
 
@@ -101,41 +124,89 @@ def plan(flags: Flags) -> Plan:
     )
     if both > 0 and one > 0 and between > 0:
         raise invalid("Set either tensorflow_session_parallelism or the intra and inter op parallelism, not all three.")
-    configs = models(flags)
-    if not flags.allow_version_labels_for_unavailable_models:
-        _check_labels(configs)
+    models = first_models(flags)
     shared = batching(flags.batching_parameters_file) if flags.batching_parameters_file else BatchingParameters()
-    return Plan(configs, shared, metrics_path(flags))
+    return Plan(models, shared, metrics_path(flags))
 
 
-def models(flags: Flags) -> tuple[ModelConfig, ...]:
-    """The models that the flags or the file that they name ask for. Raises `ServingError` as the start would fail."""
-    if not flags.model_config_file:
-        if not flags.model_base_path:
-            raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
-        configs: tuple[ModelConfig, ...] = (ModelConfig(flags.model_name, flags.model_base_path),)
+def first_models(flags: Flags) -> tuple[ModelConfig, ...] | None:
+    """The models that the flags, or the file that they name, ask for. Raises `ServingError` as the start would fail."""
+    if flags.model_config_file:
+        models = read_models(flags.model_config_file)
+    elif flags.model_base_path:
+        models = (ModelConfig(flags.model_name, flags.model_base_path),)
     else:
-        message = _read(flags.model_config_file, model_server_config_pb2.ModelServerConfig())
-        if message.WhichOneof("config") == "custom_model_config":
-            raise ServingError(Code.UNIMPLEMENTED, "ModelServer does not yet support custom model config.")
-        _check_models(message.model_config_list.config)
-        configs = tuple(_model(item) for item in message.model_config_list.config)
-    for config in configs:
+        raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
+    check(models or (), (), lambda _: flags.allow_version_labels_for_unavailable_models)
+    return models
+
+
+def read_models(path: str) -> tuple[ModelConfig, ...] | None:
+    """The list of a model config file, not checked yet; None when there is no list in it. Raises `ServingError`."""
+    return listed(_read(path, model_server_config_pb2.ModelServerConfig()))
+
+
+def listed(message: Any) -> tuple[ModelConfig, ...] | None:
+    """The list of a `ModelServerConfig`, not checked yet. Raises `ServingError` for a config of another kind."""
+    kind = message.WhichOneof("config")
+    if kind == "custom_model_config":
+        raise ServingError(Code.UNIMPLEMENTED, "ModelServer does not yet support custom model config.")
+    return None if kind is None else tuple(_model(item) for item in message.model_config_list.config)
+
+
+def check(
+    new: Sequence[ModelConfig], old: Sequence[ModelConfig], may_be_labelled: Callable[[tuple[str, str, int]], bool]
+) -> None:
+    """Raises what TensorFlow Serving says to this list after that one, in its order.
+
+    `may_be_labelled` is asked for each (model, label, version).
+    """
+    for name, count in Counter(config.name for config in new).items():
+        if count > 1:
+            raise invalid(f"Illegal to list model {name} multiple times in config list")
+    for config in new:
         if "://" not in config.base_path and not config.base_path.startswith("/"):
             raise invalid(
                 f"Expected model {config.name} to have an absolute path or URI; got base_path()={config.base_path}"
             )
-    return configs
+    before = {config.name: config.platform for config in old}
+    for config in new:
+        if before.get(config.name, config.platform) != config.platform:
+            raise invalid(
+                f"Illegal to change a model's platform. For model {config.name} platform was {before[config.name]} "
+                f"and new platform requested is {config.platform}"
+            )
+    _check_labels(new, may_be_labelled)
+    for config in new:
+        _check_platform(config)
+
+
+def _check_labels(configs: Sequence[ModelConfig], may_be_labelled: Callable[[tuple[str, str, int]], bool]) -> None:
+    """Labels are checked before anything of the same list is loaded."""
+    for config in configs:
+        for label, version in config.labels:
+            if not may_be_labelled((config.name, label, version)):
+                raise unmet(
+                    f"Request to assign label to version {version} of model {config.name}, which is not currently "
+                    "available for inference"
+                )
+
+
+def _check_platform(config: ModelConfig) -> None:
+    if not config.platform:
+        raise invalid(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            f"ModelServerConfig::model_platform, model name is {config.name}"
+        )
+    if config.platform != PLATFORM:
+        raise invalid(f"Model {config.name} requests unsupported platform {config.platform}")
 
 
 def batching(path: str) -> BatchingParameters:
     """A `BatchingParameters` file; fields left out have the scheduler's defaults. Raises `ServingError`."""
     message = _read(path, _described()["BatchingParameters"]())
-    wrapped = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+    wrapped = set(_WRAPPED) - {"thread_pool_name"}  # a name for profiles only
     given: dict[str, Any] = {name: getattr(message, name).value for name in wrapped if message.HasField(name)}
-    for name in ("enable_large_batch_splitting", "max_execution_batch_size"):
-        if message.HasField(name):
-            logs.get().warning("batching_parameter_without_effect", parameter=name)
     return BatchingParameters(
         allowed_batch_sizes=tuple(message.allowed_batch_sizes),
         pad_variable_length_inputs=message.pad_variable_length_inputs,
@@ -151,6 +222,24 @@ def metrics_path(flags: Flags) -> str | None:
     return (prometheus.path or METRICS_PATH) if prometheus.enable else None
 
 
+def session_config(flags: Flags) -> bytes:
+    """The encoded `ConfigProto` of every session. Raises `ServingError`."""
+    from model_server import protos  # noqa: PLC0415 -- only here, so that a refusal does not wait for messages it does not need
+
+    made = protos.config_pb2.ConfigProto()
+    if flags.tensorflow_session_config_file:
+        _read(flags.tensorflow_session_config_file, made)
+    both = flags.tensorflow_session_parallelism
+    made.intra_op_parallelism_threads = (
+        flags.tensorflow_intra_op_parallelism or both or made.intra_op_parallelism_threads
+    )
+    made.inter_op_parallelism_threads = (
+        flags.tensorflow_inter_op_parallelism or both or made.inter_op_parallelism_threads
+    )
+    encoded: bytes = made.SerializeToString()
+    return encoded
+
+
 def _read(path: str, message: Any) -> Any:
     try:
         text = Path(path).read_text()
@@ -163,37 +252,13 @@ def _read(path: str, message: Any) -> Any:
         raise invalid(f"Invalid protobuf file: '{path}'") from error
 
 
-def _check_models(configs: Any) -> None:
-    for name, count in Counter(config.name for config in configs).items():
-        if count > 1:
-            raise invalid(f"Illegal to list model {name} multiple times in config list")
-    for config in configs:
-        if not config.model_platform and not config.model_type:
-            raise invalid(
-                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-                f"ModelServerConfig::model_platform, model name is {config.name}"
-            )
-        if config.model_platform not in {"", _PLATFORM}:
-            raise invalid(f"Model {config.name} requests unsupported platform {config.model_platform}")
-
-
-def _check_labels(configs: tuple[ModelConfig, ...]) -> None:
-    """Labels are checked before anything is loaded, so no version that they could name is available yet."""
-    for config in configs:
-        for _, version in config.labels:
-            raise ServingError(
-                Code.FAILED_PRECONDITION,
-                f"Request to assign label to version {version} of model {config.name}, which is not currently available "
-                "for inference",
-            )
-
-
 def _model(config: Any) -> ModelConfig:
     return ModelConfig(
         config.name,
         config.base_path,
         _policy(config.model_version_policy),
         tuple(sorted(config.version_labels.items())),
+        config.model_platform or (PLATFORM if config.model_type == _TENSORFLOW_TYPE else ""),
     )
 
 

@@ -41,3 +41,8 @@ class ServingError(Exception):
 def invalid(message: str) -> ServingError:
     """INVALID_ARGUMENT, by far the commonest."""
     return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def unmet(message: str) -> ServingError:
+    """FAILED_PRECONDITION."""
+    return ServingError(Code.FAILED_PRECONDITION, message)

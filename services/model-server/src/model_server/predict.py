@@ -7,7 +7,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from kit.tensors import BadTensor, Envelope, decode_tensor
-from model_server.errors import Code, ServingError, invalid
+from model_server.errors import Code, ServingError, invalid, unmet
 from model_server.servable import FILL_TO, Signature
 
 Array = NDArray[Any]
@@ -34,7 +34,7 @@ def plan(signatures: Mapping[str, Signature], request: Envelope, *, check_method
     name = request.signature or DEFAULT_SIGNATURE
     signature = signatures.get(name)
     if signature is None:
-        raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+        raise unmet(f'Serving signature key "{name}" not found.')
     if check_method and signature.method_name not in _METHODS:
         raise ServingError(
             Code.INTERNAL,

@@ -1,18 +1,26 @@
-"""The HTTP door: the status of models, and the metrics page. Each connection has a thread; nothing here runs a model."""
+"""The REST interface: routes, codes and bodies. Bytes in, bytes out; connections are `http_server`'s.
 
+Reading and writing JSON is done on threads of its own, as many as the flag says less one; further requests wait, without bound.
+"""
+
+import asyncio
 import json
 import re
-import socket
-import threading
-from contextlib import suppress
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import unquote
 
-from kit import logs
+from google.protobuf import json_format
+from numpy.typing import NDArray
+
+from kit.tensors import Envelope, encode_tensor
+from model_server import json_examples, json_tensors, json_text, protos
 from model_server.errors import Code, ServingError, invalid
-from model_server.models import State, Version
+from model_server.predict import DEFAULT_SIGNATURE
 from model_server.service import Service
 
 _HTTP: Final = {
@@ -31,21 +39,30 @@ _HTTP: Final = {
     Code.UNAVAILABLE: 503,
     Code.DEADLINE_EXCEEDED: 504,
 }
-_MODELS: Final = "/v1/models"
-# /v1/models/NAME, then a version or a label; case does not matter
-_STATUS: Final = re.compile(
-    r"/v1/models/(?P<name>[^/:?]+)(?:/versions/(?P<version>\d+)|/labels/[^/:?]+)?", re.IGNORECASE
-)
+_TARGET: Final = r"/v1/models/(?P<name>[^/:?]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:?]+))?"
+_RUN: Final = re.compile(_TARGET + r":(?P<verb>classify|regress|predict)", re.IGNORECASE | re.ASCII)
+_READ: Final = re.compile(_TARGET + r"(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII)
+_NAMELESS: Final = re.compile(r"/v1/models", re.IGNORECASE)
 _INT64_MAX: Final = (1 << 63) - 1
+_INT64_DIGITS: Final = 19
+_UNPACKED: Final = 100 << 20
+"""Bytes that a compressed body may unpack to."""
+_CORS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, GET"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+)
+_JSON: Final = "application/json"
 
-CONNECTIONS: Final = 128
-"""Held at once, each with a thread; a further one is told to come again."""
-SILENCE_S: Final = 30.0
-"""A connection that says nothing for as long is closed."""
-_TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_PIECE: Final = 1 << 16
-_LONGEST_LENGTH: Final = 18
-"""Digits of a Content-Length; nobody sends as much, and Python refuses to read thousands of digits."""
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request; `path` includes the query string, header names are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,139 +71,165 @@ class Answer:
 
     status: int
     content_type: str
-    body: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
-def answer(service: Service, metrics_path: str | None, method: str, path: str, origin: str = "") -> Answer:
-    """The answer to one request; `path` includes the query string, which no route allows, `origin` is its Origin header."""
-    if method == "OPTIONS":
-        return Answer(200 if "http://" in origin or "https://" in origin else 400, "application/json", "")
-    if metrics_path is not None and path.partition("?")[0] == metrics_path:
-        if path != metrics_path:
-            return Answer(400, "text/plain", f"Unexpected path: {path}")
-        return Answer(200, "text/plain", service.metrics.page())
-    if not path.lower().startswith("/v1/"):
-        return Answer(404, "text/html", "<html><body>Not found</body></html>")
-    name = ""
-    try:
-        name, body = _v1(service, method, path)
-        outcome = Code.OK
-    except ServingError as error:
-        outcome, body = error.code, json.dumps({"error": error.message})
-    service.metrics.requests.add(name, outcome.name)
-    return Answer(_HTTP.get(outcome, 500), "application/json", body)
+@dataclass(frozen=True, slots=True)
+class _Target:
+    name: str = ""
+    version: int | None = None
+    label: str = ""
+    verb: str = ""  # of a run; "" for status, "metadata" for metadata
 
 
-def _v1(service: Service, method: str, path: str) -> tuple[str, str]:
-    if method == "GET" and path.lower() == _MODELS:
-        raise invalid("Missing model name in request.")
-    found = _STATUS.fullmatch(path) if method == "GET" else None
-    if found is None:
-        raise invalid(f"Malformed request: {method} {path}")
-    name, digits = unquote(found["name"]), found["version"]
-    if digits and int(digits) > _INT64_MAX:
-        raise invalid(f"Failed to convert version: {digits} to numeric.")
-    statuses = [_status(version) for version in service.models.status(name, int(digits) if digits else None)]
-    return name, json.dumps({"model_version_status": statuses}, indent=1) + "\n"
+class Rest:
+    """Answers requests, in the event loop."""
 
+    def __init__(self, service: Service, *, metrics_path: str | None, threads: int, cors: bool) -> None:
+        self._service, self._metrics_path = service, metrics_path
+        self._headers = _CORS if cors else ()
+        self._pool = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="rest")
+        self._slots = asyncio.Semaphore(max(threads - 1, 1))
 
-def _status(version: Version) -> dict[str, object]:
-    error = version.error or ServingError(Code.OK, "")
-    return {
-        "version": str(version.number),
-        "state": State(version.state).name,
-        "status": {"error_code": error.code.name, "error_message": error.message},
-    }
+    async def answer(self, request: Request) -> Answer:
+        """The answer to one request; it never raises."""
+        if request.method == "OPTIONS":
+            origin = request.headers.get("origin", "")
+            return Answer(200 if "http://" in origin or "https://" in origin else 400, _JSON, b"", self._headers)
+        if self._metrics_path is not None and request.path.partition("?")[0] == self._metrics_path:
+            if request.path != self._metrics_path:
+                return Answer(400, "text/plain", f"Unexpected path: {request.path}".encode(errors="replace"))
+            return Answer(200, "text/plain", self._service.metrics.page().encode(errors="replace"))
+        if not request.path.lower().startswith("/v1/"):
+            return Answer(404, "text/html", b"<html><body>Not found</body></html>")
+        async with self._slots:
+            return await self._api(request)
 
-
-class RestServer:
-    """Serves on a thread of its own until closed."""
-
-    def __init__(self, address: tuple[str, int], service: Service, metrics_path: str | None) -> None:
-        """Binds at once; an empty host is every address. Raises OSError if the port cannot be had."""
-        self._server = _Server(address, _handler(service, metrics_path))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="rest", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop accepting and end."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        host, _ = address
-        if ":" in host or (not host and socket.has_dualstack_ipv6()):
-            self.address_family = socket.AF_INET6
-        self._free = threading.BoundedSemaphore(CONNECTIONS)
-        super().__init__(address, handler)
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """A connection beyond the limit is answered on the accepting thread, in one small write, and closed."""
-        if not self._free.acquire(blocking=False):
-            with suppress(OSError):
-                request.send(_TOO_MANY)
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    async def _api(self, request: Request) -> Answer:
+        begun, target, metrics = time.perf_counter(), _Target(), self._service.metrics
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+            target = _target(request.method, request.path)
+            body = await self._act(target, request)
+            outcome = Code.OK
+        except ServingError as error:
+            outcome = error.code
+            message = json.dumps(error.message, ensure_ascii=False).encode(errors="surrogateescape")
+            body = b'{ "error": ' + message + b" }"
+        metrics.requests.add(target.name, outcome.name)
+        if outcome is Code.OK:
+            api = target.verb if target.verb != "metadata" else ""
+            metrics.request_latency.observe((time.perf_counter() - begun) * 1e6, target.name, api, "REST")
+        return Answer(_HTTP.get(outcome, 500), _JSON, body, self._headers)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 -- socketserver's names
-        """A client that went away in the middle of its request is no event."""
-        logs.get().debug("rest_connection_failed", client=str(client_address), exc_info=True)
+    async def _act(self, target: _Target, request: Request) -> bytes:
+        match target.verb:
+            case "predict":
+                return await self._predict(target, request)
+            case "classify":
+                kind, run = protos.classification_pb2.ClassificationRequest, self._service.classify
+                return await self._examples(target, request, kind(), run, json_examples.write_classifications)
+            case "regress":
+                kind, run = protos.regression_pb2.RegressionRequest, self._service.regress
+                return await self._examples(target, request, kind(), run, json_examples.write_regressions)
+            case "metadata":
+                asked = protos.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+                _fill_spec(asked.model_spec, target)
+                return _metadata(self._service.metadata(asked))
+            case _:
+                status = protos.get_model_status_pb2.GetModelStatusRequest()
+                _fill_spec(status.model_spec, target)
+                return _printed(self._service.status(status)).encode() + b"\n"
+
+    async def _predict(self, target: _Target, request: Request) -> bytes:
+        document = await self._aside(_document, request)
+        name = json_tensors.signature_name(document)
+        lease = self._service.registry.lease(_envelope(target, name, {}))
+        lease.release()  # looked up here for its types, and again for the run, as there
+        signature = lease.loaded.servable.signatures.get(name or DEFAULT_SIGNATURE)
+        if signature is None:
+            raise invalid(f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def')
+        if not signature.types:
+            raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
+        asked = await self._aside(json_tensors.read, document, signature.types)
+        tensors = {alias: memoryview(encode_tensor(array)) for alias, array in asked.tensors.items()}
+        run = self._service.start(_envelope(target, name, tensors), self._service.options.rest_timeout_ms)
+        outputs: Mapping[str, NDArray[Any]] = await self._service.finish_with(run)
+        text: str = await self._aside(lambda: json_tensors.write(outputs, by_row=asked.by_row))
+        return text.encode(errors="surrogateescape")
+
+    async def _examples(
+        self, target: _Target, request: Request, asked: Any, run: Callable[..., Any], write: Callable[[Any], str]
+    ) -> bytes:
+        _fill_spec(asked.model_spec, target)
+        document = await self._aside(_document, request)
+        await self._aside(json_examples.fill, asked, document)
+        response = await run(asked, self._service.options.rest_timeout_ms)
+        text: str = await self._aside(write, response.result)
+        return text.encode(errors="surrogateescape")
+
+    async def _aside(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, act, *arguments)
 
 
-def _handler(service: Service, metrics_path: str | None) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        server_version = "model-server"
-        timeout = SILENCE_S
+def _document(request: Request) -> dict[str, Any]:
+    return json_text.parse(_unpacked(request))
 
-        def _answer(self) -> None:
-            if not self._body_is_passed():
-                self.send_error(400)  # closes: nobody knows where the next request begins
-                return
-            reply = answer(service, metrics_path, self.command, self.path, self.headers.get("Origin") or "")
-            body = reply.body.encode()
-            self.send_response(reply.status)
-            self.send_header("Content-Type", reply.content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
 
-        def _body_is_passed(self) -> bool:
-            """Read over the request's body, which no route here needs; False when its length is not given in bytes."""
-            lengths = set(self.headers.get_all("Content-Length") or ("0",))
-            length = lengths.pop()
-            if lengths or "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
-                return False
-            left = int(length[:_LONGEST_LENGTH])
-            while left > 0:
-                piece = self.rfile.read(min(left, _PIECE))
-                if not piece:
-                    return False
-                left -= len(piece)
-            return True
+def _unpacked(request: Request) -> bytes:
+    """The body; what does not unpack counts as empty."""
+    if request.headers.get("content-encoding", "").lower() != "gzip":
+        return request.body
+    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        body = unpacker.decompress(request.body, _UNPACKED)
+    except zlib.error:
+        return b""
+    return body if unpacker.eof else b""
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _answer  # noqa: N815 -- http.server's names
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- http.server's name
-            logs.get().debug("rest", request=format % args)
+def _target(method: str, path: str) -> _Target:
+    """What a path under /v1/ asks for. Raises INVALID_ARGUMENT."""
+    if method == "GET" and _NAMELESS.fullmatch(path):
+        raise invalid("Missing model name in request.")
+    pattern = {"POST": _RUN, "GET": _READ}.get(method)
+    found = pattern.fullmatch(path) if pattern else None
+    verb = (found["verb"] if method == "POST" else found["metadata"] and "metadata") if found else None
+    if found is None or (verb and verb != verb.lower()):
+        raise invalid(f"Malformed request: {method} {path}")
+    digits, label = found["version"], found["label"]
+    number = None
+    if digits:
+        stripped = digits.lstrip("0") or "0"
+        if len(stripped) > _INT64_DIGITS or int(stripped) > _INT64_MAX:
+            raise invalid(f"Failed to convert version: {digits} to numeric.")
+        number = int(stripped)
+    return _Target(unquote(found["name"]), number, unquote(label) if label else "", verb or "")
 
-    return Handler
+
+def _envelope(target: _Target, signature: str, tensors: Mapping[str, memoryview]) -> Envelope:
+    return Envelope(True, target.name, target.version, target.label, signature, tensors, ())
+
+
+def _fill_spec(spec: Any, target: _Target) -> None:
+    spec.name = target.name
+    if target.version is not None:
+        spec.version.value = target.version
+    if target.label:
+        spec.version_label = target.label
+
+
+def _printed(message: Any) -> str:
+    text: str = json_format.MessageToJson(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=1
+    )
+    return text
+
+
+def _metadata(response: Any) -> bytes:
+    signatures = protos.get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return (
+        f'{{\n"model_spec":{_printed(response.model_spec)}\n,\n"metadata": '
+        f'{{"signature_def": {_printed(signatures)}\n}}\n}}\n'
+    ).encode()

@@ -5,11 +5,12 @@ run itself, which gives up the interpreter lock inside TensorFlow, happens on a 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from model_server import batching
@@ -23,6 +24,10 @@ Array = NDArray[Any]
 Outputs = asyncio.Future[list[Array]]
 
 _POOL_LABEL: Final = ""  # TensorFlow Serving leaves thread_pool_name empty
+_FULL_FOR_S: Final = 0.01
+"""A call that finds its queue full tries again for so long before it is refused, as TensorFlow Serving's retrier does."""
+_AGAIN_S: Final = 0.001
+_LOOKS: Final = 16
 
 
 class Runner(Protocol):
@@ -33,6 +38,14 @@ class Runner(Protocol):
 
         Called in the event loop. Cancelling the future does not stop a run.
         """
+        ...
+
+    def waiting(self) -> int:
+        """How many rows wait for a batch."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is submitted any more."""
         ...
 
 
@@ -46,6 +59,12 @@ class DirectRunner:
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._pool, self._execute, feeds, fetches, timeout_ms)
 
+    def waiting(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Holds nothing."""
+
 
 class BatchScheduler:
     """Shares a number of batch threads among the queues of all models, in turn."""
@@ -57,6 +76,7 @@ class BatchScheduler:
         self._queues: list[_Lane] = []
         self._next = 0
         self._kicked = False
+        self._joined = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def runner(self, execute: Execute, parameters: BatchingParameters) -> Runner:
@@ -68,15 +88,27 @@ class BatchScheduler:
         """Take a new queue into the round."""
         self._queues.append(lane)
 
+    def remove(self, lanes: Collection["_Lane"]) -> None:
+        """Let queues go that nobody joins any more."""
+        self._queues = [lane for lane in self._queues if lane not in lanes]
+
     def kick(self, *, full: bool) -> None:
-        """Look for a batch to run: now if one is full, else once all calls that arrived together are in their queues."""
+        """Look for a batch to run: now if one is full, else as soon as no more calls are joining.
+
+        A busy loop brings calls in one by one. A turn of it that brought a call is followed by another look, a few times at
+        most: so calls that are here already share a run, and a call that is alone waits for one turn of an idle loop.
+        """
+        self._joined += 1
         if full:
             self._dispatch()
         elif not self._kicked:
             self._kicked = True
-            asyncio.get_running_loop().call_soon(self._kicked_off)
+            asyncio.get_running_loop().call_soon(self._look, self._joined, _LOOKS)
 
-    def _kicked_off(self) -> None:
+    def _look(self, joined: int, left: int) -> None:
+        if joined != self._joined and left:
+            asyncio.get_running_loop().call_soon(self._look, self._joined, left - 1)
+            return
         self._kicked = False
         self._dispatch()
 
@@ -125,13 +157,40 @@ class _BatchRunner:
         try:
             task = Task(feeds, batching.rows_of(feeds), now + timeout_ms / 1000 if timeout_ms > 0 else float("inf"))
             lane = self._lane(feeds, order)
-            lane.add(task, _Waiting(future, now, [order.index(fetch) for fetch in fetches]))
         except ServingError as error:
             future.set_exception(error)
             return future
-        self._metrics.input_rows.observe(task.rows)
-        self._scheduler.kick(full=lane.queue.ready_at() == float("-inf"))
+        for _ in feeds:  # as there: once for each tensor
+            self._metrics.input_rows.observe(task.rows)
+        self._join(lane, task, _Waiting(future, now, [order.index(fetch) for fetch in fetches]))
         return future
+
+    def waiting(self) -> int:
+        return sum(lane.queue.rows for lane in self._lanes.values())
+
+    def close(self) -> None:
+        self._scheduler.remove(list(self._lanes.values()))
+        self._lanes.clear()
+
+    def _join(self, lane: "_Lane", task: Task, waiting: "_Waiting") -> None:
+        """Let the call wait in its queue; while that is full, for a moment before it."""
+        loop = asyncio.get_running_loop()
+        try:
+            sizes = lane.queue.pieces(task.rows)
+        except ServingError as error:
+            if error.code is Code.UNAVAILABLE and loop.time() < waiting.since + _FULL_FOR_S:
+                loop.call_later(_AGAIN_S, self._join, lane, task, waiting)
+            elif not waiting.future.done():
+                waiting.future.set_exception(error)
+            return
+        if len(sizes) == 1:
+            lane.add(task, waiting)
+        else:
+            pieces = [_Waiting(loop.create_future(), waiting.since, waiting.outputs) for _ in sizes]
+            for piece, one in zip(batching.split(task, sizes), pieces, strict=True):
+                lane.add(piece, one)
+            _gather([one.future for one in pieces], waiting.future)
+        self._scheduler.kick(full=lane.queue.ready_at() == float("-inf"))
 
     def _lane(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> "_Lane":
         key = (tuple(sorted(feeds)), tuple(fetches))
@@ -140,6 +199,26 @@ class _BatchRunner:
             lane = self._lanes[key] = _Lane(self._scheduler, self._execute, self._parameters, self._metrics, key[1])
             self._scheduler.add(lane)
         return lane
+
+
+def _gather(pieces: Sequence[Outputs], whole: Outputs) -> None:
+    """When all pieces have ended, the call has its rows end to end, or the first piece's error."""
+    left = len(pieces)
+
+    def ended(_: object) -> None:
+        nonlocal left
+        left -= 1
+        errors = [error for piece in pieces if piece.done() and (error := piece.exception())]
+        if left or whole.done():
+            return
+        if errors:
+            whole.set_exception(errors[0])
+        else:
+            outputs = zip(*(piece.result() for piece in pieces), strict=True)
+            whole.set_result([np.concatenate(parts) for parts in outputs])
+
+    for piece in pieces:
+        piece.add_done_callback(ended)
 
 
 @dataclass(frozen=True, slots=True)

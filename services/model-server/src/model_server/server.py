@@ -4,23 +4,28 @@ import asyncio
 import gc
 import signal
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from kit import logs
-from kit.tensors import Envelope
-from model_server import config, grpc_server, loading, predict, rest, runtime, servable, warmup
+from model_server import capi, config, grpc_server, metrics as series, servable, warmup
 from model_server.config import BatchingParameters, Plan
-from model_server.errors import Code
-from model_server.flags import Flags, channel_arguments
+from model_server.core import Core
+from model_server.errors import Code, ServingError
+from model_server.flags import CPUS, Flags, channel_arguments
 from model_server.grpc_server import Handlers, Slots
-from model_server.loading import Patience
+from model_server.http_server import HttpServer, Limits
+from model_server.inference import Inference
+from model_server.manager import Manager, Patience, Threads
 from model_server.metrics import Metrics
-from model_server.models import Loaded, Models
+from model_server.rest import Rest
 from model_server.scheduler import BatchScheduler, DirectRunner, Runner
 from model_server.service import Options, Service
+from model_server.source import Source
+from model_server.states import Loaded, Registry
 
 _SWITCH_INTERVAL_S: Final = 0.0005
 """How soon a batch thread that is back from TensorFlow may take the interpreter lock from a busy event loop."""
@@ -30,19 +35,45 @@ async def serve(flags: Flags, plan: Plan) -> None:
     """Serve until the process is told to end. Raises `ServingError` if it cannot start."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     stop = _stop_on_sigterm() if flags.ballpark_drain_on_sigterm else asyncio.Event()
-    metrics = Metrics()
-    models = await _load(flags, plan, metrics)
-    gc.collect()
-    gc.freeze()  # graphs and signatures live as long as the process: full collections need not walk them
-    options = Options(flags.enable_signature_method_name_check, flags.enable_serialization_as_tensor_content)
-    service = Service(models, metrics, options)
+    metrics, registry = Metrics(), Registry()
+    if flags.ballpark_version_metrics:
+        metrics.versions = series.version_metrics(lambda: _loaded(registry), lambda: _waiting(registry))
+    await asyncio.to_thread(capi.library)
+    inference = Inference(metrics, check_method=flags.enable_signature_method_name_check)
+    loader = Loader(flags, plan, metrics, inference)
+    patience = Patience(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
+    threads = Threads(4 * CPUS, flags.num_load_threads, flags.num_unload_threads)
+    manager = Manager(registry, loader.load, patience, threads)
+    source = Source(manager.aspire, flags.file_system_poll_wait_seconds)
+    core = Core(registry, manager, source, labels_for_unavailable=flags.allow_version_labels_for_unavailable_models)
+    options = Options(flags.enable_serialization_as_tensor_content, flags.rest_api_timeout_in_ms)
+    async with core.running():
+        await core.start(plan.models)
+        gc.collect()
+        gc.freeze()  # modules and signatures live as long as the process: full collections need not walk them
+        await _open_doors(flags, plan, Service(registry, core, inference, metrics, options), core, stop)
+
+
+async def _open_doors(flags: Flags, plan: Plan, service: Service, core: Core, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as doors:
-        handlers = Handlers(service, Slots(flags.grpc_max_threads - 1), health=flags.enable_grpc_healthcheck_service)
+        handlers = Handlers(
+            service,
+            Slots(flags.grpc_max_threads - 1),
+            health=flags.enable_grpc_healthcheck_service,
+            trace=flags.ballpark_trace_context,
+        )
         server = await grpc_server.start(handlers, _addresses(flags), channel_arguments(flags.grpc_channel_arguments))
         doors.push_async_callback(server.stop, flags.ballpark_drain_seconds)
         if flags.rest_api_port:
-            _open_rest(flags, service, plan.metrics_path, doors)
-        logs.get().info("serving", port=flags.port, rest_api_port=flags.rest_api_port, models=sorted(models.versions))
+            await _open_rest(flags, service, plan.metrics_path, doors)
+        if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
+            polling = asyncio.ensure_future(
+                core.poll(flags.model_config_file, flags.model_config_file_poll_wait_seconds)
+            )
+            doors.callback(polling.cancel)
+        logs.get().info(
+            "serving", port=flags.port, rest_api_port=flags.rest_api_port, models=sorted(service.registry.ready())
+        )
         await stop.wait()
         logs.get().info("draining", at_most_s=flags.ballpark_drain_seconds)
 
@@ -53,31 +84,30 @@ def _stop_on_sigterm() -> asyncio.Event:
     return stop
 
 
-async def _load(flags: Flags, plan: Plan, metrics: Metrics) -> Models:
-    loader = Loader(flags, plan.batching, metrics)
-    patience = Patience(
-        flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6, flags.file_system_poll_wait_seconds
-    )
-    return await loading.load_all(plan.models, loader.load, patience)
-
-
 class Loader:
     """Makes a version ready: reads it, gives it its runner, replays its warm-up requests."""
 
-    def __init__(self, flags: Flags, batching: BatchingParameters, metrics: Metrics) -> None:
-        self._flags, self._metrics = flags, metrics
-        self._session_config = _session_config(flags)
-        self._pool = ThreadPoolExecutor(max(flags.grpc_max_threads, 1), thread_name_prefix="run")
-        self._shared = batching
-        self._scheduler = BatchScheduler(self._shared.num_batch_threads, metrics) if flags.enable_batching else None
+    def __init__(self, flags: Flags, plan: Plan, metrics: Metrics, inference: Inference) -> None:
+        self._flags, self._metrics, self._inference = flags, metrics, inference
+        self._session_config = config.session_config(flags)
+        workers = max(flags.grpc_max_threads, 1) + max(flags.rest_api_num_threads, 1)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
+        self._shared = plan.batching
+        self._scheduler = (
+            BatchScheduler(max(self._shared.num_batch_threads, 1), metrics) if flags.enable_batching else None
+        )
 
     async def load(self, number: int, folder: Path) -> Loaded:
         """One version, ready to answer. Raises `ServingError`."""
         tags = self._flags.saved_model_tags.split(",")
         read = await asyncio.to_thread(servable.load, folder, tags, self._session_config)
-        loaded = Loaded(number, read, self._runner(read, folder))
-        if self._flags.enable_model_warmup:
-            await self._warm_up(loaded, folder)
+        try:
+            loaded = Loaded(number, read, self._runner(read, folder))
+            if self._flags.enable_model_warmup:
+                await self._warm_up(loaded, folder)
+        except BaseException:
+            await asyncio.to_thread(read.close)
+            raise
         return loaded
 
     def _runner(self, read: servable.Servable, folder: Path) -> Runner:
@@ -90,25 +120,23 @@ class Loader:
         return self._scheduler.runner(read.execute, parameters)
 
     async def _warm_up(self, loaded: Loaded, folder: Path) -> None:
-        async def run(request: Envelope) -> None:
-            plan = predict.plan(loaded.servable.signatures, request)
-            await loaded.runner.submit(plan.feeds, plan.fetches, 0)
-
         begun = asyncio.get_running_loop().time()
         iterations = max(self._flags.num_request_iterations_for_warmup, 1)
-        count = await warmup.replay(folder, run, iterations=iterations)
-        took = asyncio.get_running_loop().time() - begun
+        status, count = Code.OK.name, 0
+        try:
+            count = await warmup.replay(
+                folder, lambda request: self._inference.warm_up(loaded, request), iterations=iterations
+            )
+        except ServingError as error:
+            status = str(error)
+            raise
+        finally:
+            took = asyncio.get_running_loop().time() - begun
+            if count or status != Code.OK.name:
+                self._metrics.warmup_latency.observe(took * 1e6, str(folder), status)
+                self._metrics.warmup_records.add(str(folder), status, by=count)
         if count:
-            self._metrics.warmup_latency.observe(took * 1e6, str(folder), Code.OK.name)
             logs.get().info("warmed_up", folder=str(folder), records=count, seconds=round(took, 3))
-
-
-def _session_config(flags: Flags) -> Any:
-    both = flags.tensorflow_session_parallelism
-    return runtime.config_pb2.ConfigProto(
-        intra_op_parallelism_threads=flags.tensorflow_intra_op_parallelism or both,
-        inter_op_parallelism_threads=flags.tensorflow_inter_op_parallelism or both,
-    )
 
 
 def _addresses(flags: Flags) -> list[str]:
@@ -117,15 +145,37 @@ def _addresses(flags: Flags) -> list[str]:
     return addresses + ([f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else [])
 
 
-def _open_rest(flags: Flags, service: Service, metrics_path: str | None, doors: AsyncExitStack) -> None:
+async def _open_rest(flags: Flags, service: Service, metrics_path: str | None, doors: AsyncExitStack) -> None:
     """A REST port that cannot be had is reported, and gRPC serves all the same."""
     log = logs.get()
     if flags.rest_api_port == flags.port:
         log.warning("rest_port_is_grpc_port", port=flags.port)
         return
+    rest = Rest(
+        service,
+        metrics_path=metrics_path,
+        threads=flags.rest_api_num_threads,
+        cors=flags.rest_api_enable_cors_support,
+    )
+    limits = Limits(
+        flags.ballpark_rest_connections, flags.ballpark_rest_silence_seconds, flags.ballpark_rest_body_bytes
+    )
+    door = HttpServer(rest.answer, limits)
     try:
-        door = rest.RestServer((flags.ballpark_host, flags.rest_api_port), service, metrics_path)
+        await door.start(flags.ballpark_host, flags.rest_api_port)
     except OSError as error:
         log.warning("rest_port_not_opened", port=flags.rest_api_port, reason=error.strerror or str(error))
         return
-    doors.callback(door.close)
+    doors.push_async_callback(door.close)
+
+
+def _loaded(registry: Registry) -> Mapping[tuple[str, ...], float]:
+    return {(model, str(number)): 1 for model, versions in registry.ready().items() for number in versions}
+
+
+def _waiting(registry: Registry) -> Mapping[tuple[str, ...], float]:
+    return {
+        (model, str(number)): loaded.runner.waiting()
+        for model, versions in registry.ready().items()
+        for number, loaded in versions.items()
+    }

@@ -14,18 +14,20 @@ from kit.tensors.predict import (
     encode_response,
     open_request,
 )
-from kit.tensors.tensor import decode_tensor, encode_tensor
+from kit.tensors.tensor import data_type, decode_tensor, encode_tensor, numpy_type
 from kit.tensors.wire import BadTensor
 
 __all__ = [
     "BadTensor",
     "Envelope",
     "Request",
+    "data_type",
     "decode_request",
     "decode_response",
     "decode_tensor",
     "encode_request",
     "encode_response",
     "encode_tensor",
+    "numpy_type",
     "open_request",
 ]

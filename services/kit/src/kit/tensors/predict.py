@@ -6,6 +6,7 @@ Unknown fields are skipped.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ _SPEC, _INPUTS, _FILTER = 1, 2, 3  # PredictRequest
 _OUTPUTS, _ANSWER_SPEC = 1, 2  # PredictResponse
 _NAME, _VERSION, _SIGNATURE, _LABEL = 1, 2, 3, 4  # ModelSpec
 _KEY, _VALUE = 1, 2  # an entry of a map
+_SHORT: Final = 256
 _EMPTY: Final = memoryview(b"")
 
 
@@ -107,7 +109,8 @@ def open_request(data: bytes) -> Envelope:
             tensors[name] = tensor
         elif field == _FILTER:
             wanted.append(text(value))
-    name, version, label, signature = _read_spec(_merged(specs))
+    spec = b"".join(specs)  # given more than once, they read end to end as their merger
+    name, version, label, signature = _read_spec_again(spec) if len(spec) <= _SHORT else _read_spec(spec)
     return Envelope(bool(specs), name, version, label, signature, tensors, tuple(wanted))
 
 
@@ -116,6 +119,7 @@ def _entry(name: str, array: NDArray[Any], *, tensor_content: bool) -> list[byte
     return [*sized(_KEY, name.encode()), *sized(_VALUE, *tensor)]
 
 
+@lru_cache(maxsize=1024)
 def _spec(model: str, version: int | None, signature: str) -> bytes:
     parts = sized(_NAME, model.encode())
     if version is not None:  # Int64Value: a message with the number as its field 1
@@ -142,16 +146,20 @@ def _read_entry(entry: memoryview) -> tuple[str, memoryview]:
     return name, _merged(tensors)
 
 
-def _read_spec(spec: memoryview) -> tuple[str, int | None, str, str]:
+def _read_spec(spec: bytes) -> tuple[str, int | None, str, str]:
     names = {_NAME: "", _SIGNATURE: "", _LABEL: ""}
     version: int | None = None
-    for field, _, value in read_fields(spec):
+    for field, _, value in read_fields(memoryview(spec)):
         if field in names:
             names[field] = text(value)
             version = None if field == _LABEL else version  # version and label are one choice: the last one holds
         elif field == _VERSION:
             version, names[_LABEL] = _read_int64(value, version or 0), ""
     return names[_NAME], version, names[_LABEL], names[_SIGNATURE]
+
+
+_read_spec_again: Final = lru_cache(maxsize=1024)(_read_spec)
+"""Calls come with the same few specs again and again."""
 
 
 def _read_int64(value: Value, before: int) -> int:

@@ -7,7 +7,10 @@ empty one is zeros, a long one is cut; but never beyond `fill_to` elements, so t
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -31,9 +34,14 @@ from kit.tensors.wire import (
 
 Array = NDArray[Any]
 
+_BFLOAT16: np.dtype[Any] | None = None
+with suppress(ImportError):  # NumPy's type for bfloat16 is a package of its own; whoever has it can send and receive it
+    _BFLOAT16 = np.dtype(import_module("ml_dtypes").bfloat16)
+
 _DTYPE, _SHAPE, _CONTENT = 1, 2, 4  # fields of TensorProto beside the typed lists
 _DIM, _DIM_SIZE = 2, 1
 _STRING_FIELD: Final = 8
+_SHORT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,14 @@ class _Kind:
     dtype: np.dtype[Any]
     field: int  # of the typed list in TensorProto
     fixed: bool = False
-    bits: np.dtype[Any] | None = None  # the integer type whose bits are written, for half floats
+    bits: np.dtype[Any] | None = (
+        None  # the type as which a typed list has it: half floats as integers, a complex number as two floats
+    )
+
+
+def _quantised(code: int, name: str, integer: str) -> _Kind:
+    """A quantised integer: for NumPy a record of one integer, by TensorFlow's own name."""
+    return _Kind(code, np.dtype([(name, integer)]), 7, bits=np.dtype(integer))
 
 
 _STRING: Final = _Kind(7, np.dtype(object), _STRING_FIELD)
@@ -56,15 +71,35 @@ _KINDS: Final = (
     _Kind(5, np.dtype("<i2"), 7),
     _Kind(6, np.dtype("i1"), 7),
     _STRING,
+    _Kind(8, np.dtype("<c8"), 9, fixed=True, bits=np.dtype("<f4")),
     _Kind(9, np.dtype("<i8"), 10),
     _Kind(10, np.dtype("?"), 11),
+    _quantised(11, "qint8", "i1"),
+    _quantised(12, "quint8", "u1"),
+    _quantised(13, "qint32", "<i4"),
+    *((_Kind(14, _BFLOAT16, 13, bits=np.dtype("<u2")),) if _BFLOAT16 is not None else ()),
+    _quantised(15, "qint16", "<i2"),
+    _quantised(16, "quint16", "<u2"),
     _Kind(17, np.dtype("<u2"), 7),
+    _Kind(18, np.dtype("<c16"), 12, fixed=True, bits=np.dtype("<f8")),
     _Kind(19, np.dtype("<f2"), 13, bits=np.dtype("<u2")),
     _Kind(22, np.dtype("<u4"), 16),
     _Kind(23, np.dtype("<u8"), 17),
 )
-_BY_CODE: Final = {kind.code: kind for kind in _KINDS}
-_BY_DTYPE: Final = {kind.dtype: kind for kind in _KINDS}
+_BY_CODE: Final[dict[int, _Kind]] = {kind.code: kind for kind in _KINDS}
+_BY_DTYPE: Final[dict[np.dtype[Any], _Kind]] = {kind.dtype: kind for kind in _KINDS}
+
+
+def data_type(dtype: np.dtype[Any]) -> int | None:
+    """TensorFlow's number of a NumPy type; None for one without a wire form."""
+    kind = _STRING if dtype.kind in "OSU" else _BY_DTYPE.get(dtype)
+    return None if kind is None else kind.code
+
+
+def numpy_type(code: int) -> np.dtype[Any] | None:
+    """The NumPy type of TensorFlow's number; strings are objects. None for one without a wire form."""
+    kind = _BY_CODE.get(code)
+    return None if kind is None else kind.dtype
 
 
 def decode_tensor(data: bytes | memoryview, *, fill_to: int | None = None) -> Array:
@@ -109,8 +144,7 @@ def encode_tensor(array: Array, *, tensor_content: bool = False) -> bytes:
 def tensor_parts(array: Array, *, tensor_content: bool) -> list[bytes | memoryview]:
     """As `encode_tensor`, not joined yet: a large array is copied once only, into the whole message."""
     kind = _kind_of(array)
-    dims = b"".join(_dim(size) for size in array.shape)
-    head = tag(_DTYPE, VARINT) + varint(kind.code) + b"".join(sized(_SHAPE, dims))
+    head = _head(kind.code, array.shape)
     if array.size == 0:
         return [head]
     if kind is _STRING:
@@ -119,6 +153,12 @@ def tensor_parts(array: Array, *, tensor_content: bool) -> list[bytes | memoryvi
     if tensor_content:
         return [head, *sized(_CONTENT, _raw(flat))]
     return [head, *sized(kind.field, _raw(flat) if kind.fixed else _varint_list(kind, flat))]
+
+
+@lru_cache(maxsize=1024)
+def _head(code: int, shape: tuple[int, ...]) -> bytes:
+    dims = b"".join(_dim(size) for size in shape)
+    return tag(_DTYPE, VARINT) + varint(code) + b"".join(sized(_SHAPE, dims))
 
 
 def _raw(flat: Array) -> memoryview:
@@ -133,7 +173,7 @@ def _dim(size: int) -> bytes:
 def _kind_of(array: Array) -> _Kind:
     if array.dtype.kind in "OSU":
         return _STRING
-    kind = _BY_DTYPE.get(array.dtype.newbyteorder("<"))
+    kind = _BY_DTYPE.get(array.dtype) or _BY_DTYPE.get(array.dtype.newbyteorder("<"))
     if kind is None:
         raise BadTensor(f"an array of {array.dtype} has no form on the wire")
     return kind
@@ -162,18 +202,26 @@ def _as_bytes(item: object) -> bytes:
 
 def _read_shape(chunks: list[memoryview]) -> tuple[int, ...]:
     """The sizes; no shape at all means a scalar, and so does an unknown rank, as TensorFlow reads it."""
+    encoded = b"".join(chunks)
+    return _sizes_again(encoded) if len(encoded) <= _SHORT else _sizes(encoded)
+
+
+def _sizes(encoded: bytes) -> tuple[int, ...]:
     sizes: list[int] = []
-    for shape in chunks:
-        for field, _, value in read_fields(shape):
-            if field == _DIM:
-                size = 0
-                for inner, _, number_or_name in read_fields(chunk(value)):
-                    if inner == _DIM_SIZE:
-                        size = signed(number(number_or_name))
-                if size < 0:
-                    raise BadTensor(f"a dimension of {size}")
-                sizes.append(size)
+    for field, _, value in read_fields(memoryview(encoded)):
+        if field == _DIM:
+            size = 0
+            for inner, _, number_or_name in read_fields(chunk(value)):
+                if inner == _DIM_SIZE:
+                    size = signed(number(number_or_name))
+            if size < 0:
+                raise BadTensor(f"a dimension of {size}")
+            sizes.append(size)
     return tuple(sizes)
+
+
+_sizes_again: Final = lru_cache(maxsize=1024)(_sizes)
+"""Calls come with the same few shapes again and again."""
 
 
 def _read_content(kind: _Kind, content: memoryview, count: int) -> Array:
@@ -215,17 +263,19 @@ def _read_list(kind: _Kind, values: list[Value]) -> Array:
     if kind is _STRING:
         return _objects([bytes(chunk(value)) for value in values])
     read: Callable[[memoryview], Array] = read_varints
+    item = kind.bits or kind.dtype
     if kind.fixed:
 
         def read(view: memoryview) -> Array:
-            if len(view) % kind.dtype.itemsize:
-                raise BadTensor(f"a list of {kind.dtype} has {len(view)} bytes")
-            return np.frombuffer(view, kind.dtype)
+            if len(view) % item.itemsize:
+                raise BadTensor(f"a list of {item} has {len(view)} bytes")
+            return np.frombuffer(view, item)
 
     pieces = [read(chunk(value)) if kind.fixed or not isinstance(value, int) else _one(value) for value in values]
     whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
     if kind.fixed:
-        return whole.astype(kind.dtype, copy=False)
+        whole = whole.astype(item, copy=False)
+        return whole if item is kind.dtype else whole[: len(whole) // 2 * 2].view(kind.dtype)  # half a number is none
     if kind.bits is not None:
         return whole.astype(kind.bits).view(kind.dtype)
     return whole.astype(kind.dtype)  # truncates to the low bits, as protobuf and TensorFlow do
