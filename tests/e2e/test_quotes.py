@@ -53,6 +53,20 @@ def test_a_ballpark_needs_only_an_age(fleet: Fleet) -> None:
     assert answer["next_questions"]
 
 
+def test_a_value_in_pence_is_priced_without_an_interval(fleet: Fleet) -> None:
+    """A car by its attributes, its value a hundred times too high: the field is named, prices stand, and no band pretends to hold."""
+    value = 2_000 * 100  # pence; the contract allows 250,000 pounds
+    vehicle = {"make": "mk-01", "fuel": "petrol", "vehicle_group": 8, "vehicle_age": 11, "vehicle_value": value}
+    risk = {**RISK, "vehicle": {**vehicle, "modified": "none"}}
+
+    rows = fleet.post("/v1/quotes", {"risk": risk}).body
+    columns = fleet.post("/v1/quotes?layout=columns", {"risk": risk}).body
+
+    assert "vehicle.vehicle_value" in rows["out_of_range"]
+    assert all(row["premium"] > 0 and row["low"] is row["high"] is None for row in rows["insurers"])
+    assert [None] * 60 == columns["insurers"]["low"] == columns["insurers"]["high"]
+
+
 def test_the_gateway_holds_no_tensorflow(fleet: Fleet) -> None:
     """Nothing of TensorFlow is mapped into the process that answers requests, and it is small."""
     gateway = psutil.Process(fleet.pids()["gateway"])

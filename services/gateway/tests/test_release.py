@@ -86,7 +86,7 @@ def test_tables_of_another_model_are_refused(tmp_path: Path) -> None:
         changed={"calibration.json": bundles.FILES["quote-classifier"]["calibration.json"] | {"model": "c0ffee"}},
     )
 
-    with pytest.raises(BadRelease, match=r"quote-classifier/1: calibration.json was fitted to model c0ffee, this is"):
+    with pytest.raises(BadRelease, match=r"quote-classifier: calibration.json was fitted to model c0ffee, this is"):
         load_serving(store, release, MOTOR)
 
 

@@ -100,7 +100,7 @@ def _calibration(store: Store, manifest: Manifest, contract: Contract) -> Calibr
         tables = read_calibration(text, contract, len(manifest.insurers))
         tables.check_model(manifest.files)
     except BadCalibration as error:
-        raise BadRelease(f"{manifest.project}/{manifest.version}: {error}") from error
+        raise BadRelease(f"{manifest.project}: {error}") from error
     return tables
 
 
