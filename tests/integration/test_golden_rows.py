@@ -23,6 +23,8 @@ READY_WITHIN_S = 120
 CALL_TIMEOUT_S = 30
 ROUNDING = 1e-5
 """Float32 sums differ a little between batch sizes."""
+INSURERS_ROUNDING = 60 * ROUNDING
+"""A number of insurers is a share times their number."""
 
 Array = NDArray[Any]
 
@@ -35,16 +37,14 @@ class Served:
     golden: Sequence[Mapping[str, Any]]
     channel: grpc.Channel
 
-    def predict(self, signature: str, inputs: Mapping[str, Array]) -> Array:
-        """The signature's only output."""
+    def predict(self, signature: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """All outputs of the signature, by name."""
         call = self.channel.unary_unary("/tensorflow.serving.PredictionService/Predict", None, None)
-        answer = decode_response(call(encode_request(self.model, None, signature, inputs), timeout=CALL_TIMEOUT_S))
-        (output,) = answer.values()
-        return output
+        return decode_response(call(encode_request(self.model, None, signature, inputs), timeout=CALL_TIMEOUT_S))
 
-    def expected(self, section: str = "outputs") -> Array:
-        """What golden.jsonl says."""
-        return np.array([next(iter(row[section].values())) for row in self.golden])
+    def expected(self, section: str = "outputs") -> Mapping[str, Array]:
+        """What golden.jsonl says, by name."""
+        return {name: np.array([row[section][name] for row in self.golden]) for name in self.golden[0][section]}
 
     def packed(self) -> dict[str, Array]:
         """The golden rows as packed rows."""
@@ -105,28 +105,32 @@ def served(request: pytest.FixtureRequest, store: Path, tmp_path_factory: pytest
         yield Served(model, golden, channel)
 
 
+def same(expected: Mapping[str, Array], found: Mapping[str, Array], rounding: float = ROUNDING) -> None:
+    """Every output is there, and none differs by more than rounding."""
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(values, found[name], rtol=0, atol=rounding, err_msg=name)
+
+
 def test_packed_rows_get_their_golden_answers(served: Served) -> None:
     """What the gateway sends, all rows in one call."""
-    np.testing.assert_allclose(served.predict("packed", served.packed()), served.expected(), rtol=0, atol=ROUNDING)
+    same(served.expected(), served.predict("packed", served.packed()))
 
 
 def test_named_fields_get_their_golden_answers(served: Served) -> None:
     """What anybody else sends: raw values by field name."""
-    np.testing.assert_allclose(
-        served.predict("serving_default", served.raw()), served.expected(), rtol=0, atol=ROUNDING
-    )
+    same(served.expected(), served.predict("serving_default", served.raw()))
 
 
 def test_a_row_alone_gets_its_golden_answer(served: Served) -> None:
     """The rest of a batch makes no difference."""
     alone = {name: column[:1] for name, column in served.packed().items()}
 
-    np.testing.assert_allclose(served.predict("packed", alone), served.expected()[:1], rtol=0, atol=ROUNDING)
+    same({name: values[:1] for name, values in served.expected().items()}, served.predict("packed", alone))
 
 
 @pytest.mark.parametrize("served", ["premium-regressor"], indirect=True)
-def test_panel_figures_get_their_golden_answers(served: Served) -> None:
-    """The regressor's other head, for the ballpark."""
-    np.testing.assert_allclose(
-        served.predict("panel", served.packed()), served.expected("panel"), rtol=0, atol=ROUNDING
-    )
+@pytest.mark.parametrize(("signature", "rounding"), [("panel", INSURERS_ROUNDING), ("shortlist", ROUNDING)])
+def test_the_panels_figures_get_their_golden_answers(served: Served, signature: str, rounding: float) -> None:
+    """The regressor's other heads: best prices and how many quote, and who is the cheapest."""
+    same(served.expected(signature), served.predict(signature, served.packed()), rounding)
