@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 LARGEST_NATIVE: Final = 255
 """Values of a category that scikit-learn's trees split by themselves; a longer vocabulary is encoded by its target."""
 TUNED_ON: Final = 2
-TUNING_ROWS: Final = 100_000
+TUNING_ROWS: Final = (20_000, 100_000)
+"""An eighth of the training rows, but not fewer and not more than these: tuning must not cost more than fitting."""
 TUNING_SHARE: Final = 0.1  # of those, held apart: the newest
 STEPS: Final = 2_000  # of boosting, at most; a tenth of the rows says when to stop
 PATIENCE: Final = 20
@@ -198,7 +199,8 @@ def _plain(model: Any) -> dict[str, Any]:
 
 def tune(contract: Contract, train: Rows, insurers: Sequence[int], say: Callable[[str], None]) -> Chosen:
     """Choose among a few settings by the newest tenth of the newest training rows, for the mean of some insurers (by column)."""
-    recent = train.take(slice(-TUNING_ROWS, None))
+    least, most = TUNING_ROWS
+    recent = train.take(slice(-min(most, max(least, len(train) // 8)), None))
     cut = round(len(recent) * (1 - TUNING_SHARE))
     old, new = recent.take(slice(cut)), recent.take(slice(cut, None))
     trees = Trees.of(contract)

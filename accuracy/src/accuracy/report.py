@@ -25,7 +25,7 @@ HOW: Final = (
     "natively, longer ones (model of the car, postcode sector) by cross-fitted target encoding; a tenth of the rows says when to stop. GLM: ridge "
     "regression of the log premium and logistic regression of quote or not, on hat functions of every number (a knot at each value where there "
     "are at most 64, else at 64 quantiles) and a column for every value of every category. Loss, leaves and the strength of the penalty are chosen "
-    f"by the newest tenth of the newest {TUNING_ROWS:,} training enquiries, on two insurers. The oracle is the market's own log price before noise "
+    f"by the newest tenth of the newest eighth of the training enquiries ({TUNING_ROWS[0]:,} to {TUNING_ROWS[1]:,}), on two insurers. The oracle is the market's own log price before noise "
     "and its probability of a quote; it does not know a driver's hidden score nor a price test's side of the week, so that a model which finds "
     "traces of them in the answers can come out ahead of it."
 )
