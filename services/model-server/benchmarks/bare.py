@@ -1,6 +1,7 @@
 """The bare loop that the server is measured against: a `Session`, one thread, no wire. Told what to do on standard input.
 
-`python bare.py FOLDER`; each line `ROWS SECONDS` is answered with one JSON line: rows a second, and the median call in µs.
+`python bare.py FOLDER [--alone]`; each line `ROWS SECONDS` is answered with one JSON line: rows a second, and the median call in µs.
+TensorFlow chooses its threads, or (`--alone`) has none beside the caller's.
 """
 
 import json
@@ -15,10 +16,13 @@ import tensorflow as tf
 SIGNATURE: Final = "packed"
 
 
-def main(folder: str) -> None:
+def main(folder: str, *options: str) -> None:
     """Load, run each size once, and obey."""
     v1 = tf.compat.v1
-    with tf.Graph().as_default() as graph, v1.Session() as session:
+    config = v1.ConfigProto()
+    if "--alone" in options:
+        config.intra_op_parallelism_threads, config.inter_op_parallelism_threads = 1, -1
+    with tf.Graph().as_default() as graph, v1.Session(config=config) as session:
         loaded = v1.saved_model.loader.load(session, ["serve"], folder)
         signature = loaded.signature_def[SIGNATURE]
         feeds = [graph.get_tensor_by_name(signature.inputs[name].name) for name in ("numeric", "categorical")]
@@ -48,4 +52,4 @@ def measure(run: object, rows: int, seconds: float) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

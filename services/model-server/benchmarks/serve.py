@@ -1,7 +1,11 @@
 """How much does serving cost? The server beside a bare `Session` loop on the same model, in turns, in one run.
 
 `make bench-model-server`. The ratios are what counts: absolute times are this machine's, at this minute. One process holds the
-loop, one the server, this one the callers.
+loop, one the server, and h2load the callers, which costs the two cores next to nothing; the same calls from a Python client, which
+costs as much as the server, are printed beside them. While versions load, and beside a hostile caller, the callers are Python's.
+
+The loop has TensorFlow's own choice of threads. The server has none to hand work to (`FLAGS`): each call runs from start to end on
+the thread that has it. That is what pays where several calls run at once on few cores; what the loop does without threads is printed.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from typing import Final, Self
 
 import grpc
 import grpc.aio
+import h2load
 import numpy as np
 
 from kit.tensors import decode_response, encode_request
@@ -33,6 +38,7 @@ NAME: Final = "regressor"
 BATCHING: Final = """max_batch_size { value: 64 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 64 }
 num_batch_threads { value: 2 }"""
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+FLAGS: Final = ("--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=-1")
 CALLERS, ROWS = 4, 32
 CROWD: Final = 64
 
@@ -66,7 +72,7 @@ class Server:
             self.port = int(probe.getsockname()[1])
         flags = [
             f"--port={self.port}", f"--model_name={NAME}", f"--model_base_path={folder / NAME}", "--grpc_max_threads=160",
-            "--num_load_threads=1", "--file_system_poll_wait_seconds=1", *more,
+            "--num_load_threads=1", "--file_system_poll_wait_seconds=1", *FLAGS, *more,
         ]  # fmt: skip
         if batching:
             (folder / "batching.config").write_text(BATCHING)
@@ -134,9 +140,9 @@ def for_seconds(seconds: float) -> Callable[[], bool]:
 
 
 @contextmanager
-def bare_loop(folder: Path) -> Iterator[Callable[[int, float], dict[str, float]]]:
+def bare_loop(folder: Path, *more: str) -> Iterator[Callable[[int, float], dict[str, float]]]:
     """Runs the bare loop in its own process when told so."""
-    command = [sys.executable, str(HERE / "bare.py"), str(folder)]
+    command = [sys.executable, str(HERE / "bare.py"), str(folder), *more]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -173,13 +179,45 @@ def serving(folder: Path, more: Sequence[str], *, batching: bool) -> Iterator[Se
 
 @dataclass(frozen=True)
 class Scene:
-    """A number of callers, and the server that they call."""
+    """A number of callers, the server that they call, and what is asked of it: a share of the bare loop, or time above it."""
 
     name: str
     callers: int
     rows: int
+    says: str
+    bound: float
     server: Server
     channel: grpc.aio.Channel
+    answer_bytes: int
+
+    @property
+    def unit(self) -> str:
+        """Of `bound`."""
+        return "x" if self.callers > 1 else "µs"
+
+    def calls(self, seconds: float) -> h2load.Calls:
+        """By h2load."""
+        target = f"http://127.0.0.1:{self.server.port}{METHOD}"
+        return h2load.calls(target, request(self.rows), self.callers, seconds, answer_bytes=self.answer_bytes)
+
+    def beside(self, per_s: float, p50_us: float, before: dict[str, float], after: dict[str, float]) -> float:
+        """The figure, from the bare loop's before and after."""
+        if self.callers == 1:
+            return p50_us - (before["p50_us"] + after["p50_us"]) / 2
+        return self.rows * per_s / ((before["rows_per_s"] + after["rows_per_s"]) / 2)
+
+
+async def scene(
+    name: str, callers: int, rows: int, says: str, bound: float, *, server: Server, channel: grpc.aio.Channel
+) -> Scene:
+    """Makes one, looks at an answer, and lets the server run for a moment. Exits if the answer is not right."""
+    answer = await channel.unary_unary(METHOD)(request(rows))
+    quantiles = decode_response(answer)["log_premium"]
+    if quantiles.shape != (rows, 120, 3) or not np.isfinite(quantiles).all():
+        raise SystemExit(f"the answer to {rows} rows has the shape {quantiles.shape}, or no numbers")
+    made = Scene(name, callers, rows, says, bound, server, channel, len(answer))
+    await asyncio.to_thread(made.calls, 1.0)
+    return made
 
 
 async def rounds(
@@ -187,38 +225,26 @@ async def rounds(
 ) -> None:
     """The comparisons, in turns; the median of the rounds' ratios is printed."""
     ratios: dict[str, list[float]] = {scene.name: [] for scene in scenes}
-    last: dict[str, Load] = {}
+    python: dict[str, list[float]] = {scene.name: [] for scene in scenes}
+    cpu_us: dict[str, list[float]] = {scene.name: [] for scene in scenes}
     for _ in range(count):
         for scene in scenes:
             before = await asyncio.to_thread(bare, scene.rows, seconds / 2)
-            load = await drive(scene.server, scene.channel, scene.callers, scene.rows, for_seconds(seconds))
+            cpu = scene.server.cpu_s()
+            load = await asyncio.to_thread(scene.calls, seconds)
+            cpu_us[scene.name].append((scene.server.cpu_s() - cpu) / len(load.took_us) * 1e6)
             after = await asyncio.to_thread(bare, scene.rows, seconds / 2)
-            last[scene.name] = load
-            per_s = scene.rows * len(load.took) / load.seconds
-            if scene.callers == 1:
-                ratios[scene.name].append(load.quantile(0.5) - (before["p50_us"] + after["p50_us"]) / 2)
-            else:
-                ratios[scene.name].append(per_s / ((before["rows_per_s"] + after["rows_per_s"]) / 2))
-            print(f"  {scene.name}: {per_s:,.0f} rows/s, p50 {load.quantile(0.5):,.0f} µs, p99 {load.quantile(0.99):,.0f} µs; "
-                  f"bare {before['rows_per_s']:,.0f} and {after['rows_per_s']:,.0f} rows/s; failed {load.failed}")  # fmt: skip
-    say(
-        f"{CALLERS} callers of {ROWS} rows / bare loop at {ROWS}",
-        statistics.median(ratios["large"]),
-        "x",
-        0.75,
-        above=True,
-    )
-    say(
-        f"{CROWD} callers of one row, batched / bare loop at 1",
-        statistics.median(ratios["crowd"]),
-        "x",
-        1.0,
-        above=True,
-    )
-    say("one caller of one row: added p50", statistics.median(ratios["single"]), "µs", 400, above=False)
+            slow = await drive(scene.server, scene.channel, scene.callers, scene.rows, for_seconds(seconds / 2))
+            last = await asyncio.to_thread(bare, scene.rows, seconds / 2)
+            ratios[scene.name].append(scene.beside(load.per_s, load.quantile(0.5), before, after))
+            python[scene.name].append(scene.beside(len(slow.took) / slow.seconds, slow.quantile(0.5), after, last))
+            print(f"  {scene.name}: {scene.rows * load.per_s:,.0f} rows/s, p50 {load.quantile(0.5):,.0f} µs, p99 {load.quantile(0.99):,.0f} µs; "
+                  f"bare {before['rows_per_s']:,.0f} and {after['rows_per_s']:,.0f} rows/s; failed in Python {slow.failed}")  # fmt: skip
     for scene in scenes:
-        per_call = last[scene.name].cpu_s / max(len(last[scene.name].took), 1) * 1e6
-        print(f"{scene.name}: {per_call:,.0f} µs of CPU a call, {per_call / scene.rows:,.1f} a row")
+        say(scene.says, statistics.median(ratios[scene.name]), scene.unit, scene.bound, above=scene.callers > 1)
+        per_call = statistics.median(cpu_us[scene.name])
+        print(f"  {per_call:,.0f} µs of the server's CPU a call, {per_call / scene.rows:,.1f} a row; "
+              f"with a Python client {statistics.median(python[scene.name]):,.2f} {scene.unit}")  # fmt: skip
 
 
 async def loading(seconds: float, folder: Path, server: Server, channel: grpc.aio.Channel) -> None:
@@ -308,26 +334,38 @@ def say(what: str, value: float, unit: str, bound: float, *, above: bool) -> Non
 
 async def bench(count: int, seconds: float, folder: Path, more: Sequence[str]) -> None:
     """All of it."""
+    print(
+        f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; server with {' '.join([*FLAGS, *more])}"
+    )
     with bare_loop(folder / NAME / "1") as bare, serving(folder, more, batching=False) as plain:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{plain.port}") as channel:
             say("cold start to the first answer", await plain.until_up(channel), "s", 6.0, above=False)
-            answer = await channel.unary_unary(METHOD)(request(2))
-            assert decode_response(answer)["log_premium"].shape == (2, 120, 3)  # noqa: S101 -- else nothing below means anything
             with serving(folder, more, batching=True) as batched:
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{batched.port}") as other:
                     await batched.until_up(other)
+                    large, crowd = (
+                        f"{CALLERS} callers of {ROWS} rows / bare loop at {ROWS}",
+                        f"{CROWD} callers of one row, batched / bare loop at 1",
+                    )
                     scenes = [
-                        Scene("large", CALLERS, ROWS, plain, channel),
-                        Scene("crowd", CROWD, 1, batched, other),
-                        Scene("single", 1, 1, plain, channel),
+                        await scene("large", CALLERS, ROWS, large, 0.75, server=plain, channel=channel),
+                        await scene("crowd", CROWD, 1, crowd, 1.0, server=batched, channel=other),
+                        await scene(
+                            "single", 1, 1, "one caller of one row: added p50", 400, server=plain, channel=channel
+                        ),
                     ]
-                    for scene in scenes:
-                        await drive(scene.server, scene.channel, scene.callers, scene.rows, for_seconds(seconds / 2))
                     await rounds(count, seconds, scenes, bare)
             await floor(seconds)
             await hostile(seconds, plain, channel)
             await loading(seconds, folder, plain, channel)
             print(f"RSS {plain.rss_mb()} MB")
+        for rows in (1, ROWS):
+            own = bare(rows, seconds)["p50_us"]
+            with bare_loop(folder / NAME / "1", "--alone") as alone:
+                print(
+                    f"bare loop at {rows}: p50 {own:,.0f} µs, without threads {alone(rows, seconds)['p50_us']:,.0f} µs"
+                )
+    print(f"load of the machine {os.getloadavg()[0]:.1f}")
 
 
 def main() -> None:
@@ -337,6 +375,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each stretch")
     parser.add_argument("--flag", action="append", default=[], help="one more flag of the server")
     asked = parser.parse_args()
+    h2load.install()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = subprocess.run(

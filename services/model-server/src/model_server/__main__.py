@@ -1,12 +1,13 @@
 """`python -m model_server --port=8500 --model_config_file=/path/models.config`."""
 
-import asyncio
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final
+
+import uvloop
 
 from kit import logs
 from model_server import config, flags
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         plan = config.plan(parsed.flags)
         from model_server.server import serve  # noqa: PLC0415 -- TensorFlow takes seconds, and a refusal should not
 
-        asyncio.run(serve(parsed.flags, plan))
+        uvloop.run(serve(parsed.flags, plan))
     except ServingError as error:
         return _failed(error)
     except ExceptionGroup as errors:

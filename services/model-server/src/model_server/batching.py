@@ -81,7 +81,8 @@ class Queue:
 
     def add(self, task: Task, *, now: float) -> None:
         """Let a call, or a piece of one, wait. Raises as `pieces` does."""
-        if self.pieces(task.rows) != [task.rows] or self._batches[-1].rows + task.rows > self._parameters.largest:
+        if self._batches[-1].rows + task.rows > self._parameters.largest:
+            self.pieces(task.rows)
             self._batches.append(_Batch())
         batch = self._batches[-1]
         if not batch.tasks:

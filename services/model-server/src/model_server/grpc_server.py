@@ -9,6 +9,7 @@ batch thread being the difference. The loop also keeps queues, counters and the 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -57,8 +58,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     def __init__(self, service: Service, slots: Slots, *, health: bool, trace: bool = False) -> None:
         self._service, self._slots, self._trace = service, slots, trace
-        self._health = health
-        self._methods: dict[str, Answer] = {
+        methods: dict[str, Answer] = {
             _PREDICTION + "Predict": self._predict,
             _PREDICTION + "Classify": self._task(
                 protos.classification_pb2.ClassificationRequest, service.classify, "Classify"
@@ -76,15 +76,16 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
             ),
         }
         if health:
-            self._methods["/grpc.health.v1.Health/Check"] = _check_health
+            methods["/grpc.health.v1.Health/Check"] = _check_health
+        self._handlers = {
+            method: grpc.unary_unary_rpc_method_handler(_translated(answer)) for method, answer in methods.items()
+        }
+        if health:
+            self._handlers["/grpc.health.v1.Health/Watch"] = grpc.unary_stream_rpc_method_handler(_watch_health)
 
     def service(self, handler_call_details: Any) -> Any:
         """gRPC asks for the handler of each call here."""
-        method = handler_call_details.method
-        if self._health and method == "/grpc.health.v1.Health/Watch":
-            return grpc.unary_stream_rpc_method_handler(_watch_health)
-        answer = self._methods.get(method)
-        return answer and grpc.unary_unary_rpc_method_handler(_translated(answer))
+        return self._handlers.get(handler_call_details.method)
 
     async def _predict(self, data: bytes, context: Any) -> bytes:
         begun = time.perf_counter()
@@ -95,7 +96,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
             self._slots.give_back()
             raise
         # The slot is held until the run ends, also when the caller has gone: its thread would be, too.
-        run.outputs.add_done_callback(lambda outputs: self._ended(run.model, outputs))
+        run.outputs.then(partial(self._ended, run.model))
         answer = await self._service.finish(run)
         latency = (time.perf_counter() - begun) * 1e6
         self._service.metrics.request_latency.observe(latency, run.model, "Predict", "GRPC")
@@ -110,10 +111,10 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
             self._service.metrics.requests.add(request.model, error.code.name)
             raise
 
-    def _ended(self, model: str, outputs: Any) -> None:
+    def _ended(self, model: str, result: object) -> None:
         self._slots.give_back()
-        error = outputs.exception()
-        code = error.code if isinstance(error, ServingError) else Code.INTERNAL if error else Code.OK
+        failed = isinstance(result, Exception)
+        code = result.code if isinstance(result, ServingError) else Code.INTERNAL if failed else Code.OK
         self._service.metrics.requests.add(model, code.name)
 
     def _message(self, kind: Any, answer: Callable[[Any], Any]) -> Answer:

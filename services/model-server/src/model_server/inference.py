@@ -1,6 +1,5 @@
 """Runs a request on a loaded version: what every door, and the warm-up, does with a model once it is found."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,16 +33,15 @@ class Run:
         self.started = time.perf_counter()
 
     async def named(self) -> Mapping[str, Array]:
-        """The outputs by alias. A caller that goes away does not stop the run. Raises `ServingError`."""
-        outputs = await asyncio.shield(self.outputs)
-        return dict(zip(self.plan.aliases, outputs, strict=True))
+        """The outputs by alias. Raises `ServingError`."""
+        return dict(zip(self.plan.aliases, await self.outputs, strict=True))
 
 
 class Inference:
     """Predict, Classify, Regress and MultiInference on one version. All are called in the event loop."""
 
     def __init__(self, metrics: Metrics, *, check_method: bool = False) -> None:
-        self._metrics, self._check_method = metrics, check_method
+        self.metrics, self._check_method = metrics, check_method
 
     def start(self, loaded: Loaded, request: Envelope, timeout_ms: int) -> Run:
         """Check a Predict request and start its run. Raises `ServingError`."""
@@ -53,9 +51,9 @@ class Inference:
     def ended(self, run: Run) -> None:
         """A Predict run has succeeded."""
         took = time.perf_counter() - run.started
-        self._metrics.runtime_latency.observe(took * 1e6, run.model, "Predict", "TF1")
-        if self._metrics.versions is not None:
-            self._metrics.versions.seconds.observe(took, run.model, str(run.loaded.number))
+        self.metrics.runtime_latency.observe(took * 1e6, run.model, "Predict", "TF1")
+        if self.metrics.versions is not None:
+            self.metrics.versions.seconds.observe(took, run.model, str(run.loaded.number))
 
     async def classify(self, loaded: Loaded, request: Any, timeout_ms: int) -> Any:
         """`ClassificationResponse`. Raises `ServingError`."""
@@ -112,9 +110,9 @@ class Inference:
         begun = time.perf_counter()
         outputs = await loaded.runner.submit({wanted[0].feed: texts}, fetches, timeout_ms)
         model = (request.tasks[0] if api == "MultiInference" else request).model_spec.name
-        self._metrics.runtime_latency.observe((time.perf_counter() - begun) * 1e6, model, api, "TF1")
-        self._metrics.example_counts.observe(len(texts), model)
-        self._metrics.example_count_total.add(model, by=len(texts))
+        self.metrics.runtime_latency.observe((time.perf_counter() - begun) * 1e6, model, api, "TF1")
+        self.metrics.example_counts.observe(len(texts), model)
+        self.metrics.example_count_total.add(model, by=len(texts))
         return dict(zip(fetches, outputs, strict=True)), len(texts)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from kit import series
+
 
 def exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:
     """The upper bounds of `count` buckets, each `growth` times the one before; a last one takes the rest."""
@@ -17,7 +19,6 @@ def exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:
 
 
 _LATENCY: Final = exponential(10, 1.8, 33)
-_SECONDS: Final = exponential(0.0001, 2, 16)
 _EXAMPLES: Final = exponential(1, 2, 15)
 _ROWS: Final = exponential(1, 2, 14)
 _WAITING: Final = exponential(100, 1.2, 52)
@@ -130,10 +131,10 @@ class Metrics:
 
     def page(self) -> str:
         """All series, those without values with their TYPE line alone."""
-        series: list[Counter | Histogram | Gauge] = [*self._theirs().values()]
+        shown: list[Counter | Histogram | Gauge] = [*self._theirs().values()]
         if self.versions is not None:
-            series += [self.versions.seconds, *self.versions.gauges]
-        return "\n".join(line for one in series for line in one.lines()) + "\n"
+            shown += [self.versions.seconds, *self.versions.gauges]
+        return "\n".join(line for one in shown for line in one.lines()) + "\n"
 
     def total(self, name: str) -> int:
         """How much a series of TensorFlow Serving's has counted so far, by its name with slashes; 0 for an unknown one."""
@@ -148,13 +149,12 @@ def version_metrics(
     loaded: Callable[[], Mapping[tuple[str, ...], float]], waiting: Callable[[], Mapping[tuple[str, ...], float]]
 ) -> VersionMetrics:
     """Our own series; `loaded` and `waiting` are asked for the values of the gauges."""
-    labels = ("model", "version")
+    table = series.load()
+    seconds = table["ballpark_model_run_duration_seconds"]
+    reads = {"ballpark_model_version_loaded": loaded, "ballpark_model_batch_waiting_rows": waiting}
     return VersionMetrics(
-        Histogram("ballpark_model_run_duration_seconds", _SECONDS, labels),
-        [
-            Gauge("ballpark_model_version_loaded", labels, loaded),
-            Gauge("ballpark_model_batch_waiting_rows", labels, waiting),
-        ],
+        Histogram(seconds.name, seconds.buckets, seconds.labels),
+        [Gauge(name, table[name].labels, read) for name, read in reads.items()],
     )
 
 

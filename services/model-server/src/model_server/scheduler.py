@@ -1,13 +1,15 @@
 """Who runs a call, and when? Straight away on a thread, or merged with others by one scheduler over all models.
 
-Both answer a future of the event loop. All queues live in the loop's thread, so nothing here is locked; only the merged
-run itself, which gives up the interpreter lock inside TensorFlow, happens on a batch thread.
+Both answer a `Pending`. All queues live in the loop's thread, so nothing here is locked; only the run itself, which gives
+up the interpreter lock inside TensorFlow, happens on a thread.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -18,10 +20,12 @@ from model_server.batching import Queue, Task
 from model_server.config import BatchingParameters
 from model_server.errors import Code, ServingError
 from model_server.metrics import Metrics
+from model_server.pending import Pending
 from model_server.servable import Execute
+from model_server.workers import Workers
 
 Array = NDArray[Any]
-Outputs = asyncio.Future[list[Array]]
+Outputs = Pending[list[Array]]
 
 _POOL_LABEL: Final = ""  # TensorFlow Serving leaves thread_pool_name empty
 _FULL_FOR_S: Final = 0.01
@@ -34,9 +38,9 @@ class Runner(Protocol):
     """Runs a loaded model for calls that may come at once."""
 
     def submit(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> Outputs:
-        """Start a run (0 ms or less: no limit); the future has the fetched arrays in order, or a `ServingError`.
+        """Start a run (0 ms or less: no limit); it ends with the fetched arrays in order, or with a `ServingError`.
 
-        Called in the event loop. Cancelling the future does not stop a run.
+        Called in the event loop.
         """
         ...
 
@@ -52,12 +56,13 @@ class Runner(Protocol):
 class DirectRunner:
     """Each call by itself, on a thread of the pool."""
 
-    def __init__(self, execute: Execute, pool: ThreadPoolExecutor) -> None:
-        self._execute, self._pool = execute, pool
+    def __init__(self, execute: Execute, workers: Workers) -> None:
+        self._execute, self._workers = execute, workers
 
     def submit(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> Outputs:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._pool, self._execute, feeds, fetches, timeout_ms)
+        outputs: Outputs = Pending()
+        self._workers.submit(outputs.end, self._execute, feeds, fetches, timeout_ms)
+        return outputs
 
     def waiting(self) -> int:
         return 0
@@ -70,7 +75,7 @@ class BatchScheduler:
     """Shares a number of batch threads among the queues of all models, in turn."""
 
     def __init__(self, threads: int, metrics: Metrics) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="batch")
+        self._workers = Workers(threads, "batch")
         self._metrics = metrics
         self._free = threads
         self._queues: list[_Lane] = []
@@ -78,6 +83,7 @@ class BatchScheduler:
         self._kicked = False
         self._joined = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = float("inf")
 
     def runner(self, execute: Execute, parameters: BatchingParameters) -> Runner:
         """A runner whose calls this scheduler merges. Raises `ServingError` for parameters that are refused."""
@@ -92,16 +98,23 @@ class BatchScheduler:
         """Let queues go that nobody joins any more."""
         self._queues = [lane for lane in self._queues if lane not in lanes]
 
-    def kick(self, *, full: bool) -> None:
-        """Look for a batch to run: now if one is full, else as soon as no more calls are joining.
+    def kick(self, ready_at: float) -> None:
+        """A call has joined a queue that may run at this time: now if it is full, at its time if its calls are to wait.
 
-        A busy loop brings calls in one by one. A turn of it that brought a call is followed by another look, a few times at
-        most: so calls that are here already share a run, and a call that is alone waits for one turn of an idle loop.
+        Else it may run as soon as no more calls are joining. A busy loop brings them in one by one. A turn of it that brought a
+        call is followed by another look, a few times at most: so calls that are here already share a run, and a call that is
+        alone waits for one turn of an idle loop. While no thread is free, nobody needs to look.
         """
         self._joined += 1
-        if full:
+        if not self._free:
+            return
+        if ready_at == float("-inf"):
             self._dispatch()
-        elif not self._kicked:
+        elif self._kicked:
+            return
+        elif ready_at > time.monotonic():
+            self._wake_at(ready_at)
+        else:
             self._kicked = True
             asyncio.get_running_loop().call_soon(self._look, self._joined, _LOOKS)
 
@@ -113,17 +126,28 @@ class BatchScheduler:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._free and (lane := self._first_ready(loop.time())):
+        now = time.monotonic()
+        while self._free and (lane := self._first_ready(now)):
             self._free -= 1
-            lane.start(self._pool)
-        if self._timer:
+            lane.start(self._workers)
+        soonest = min((lane.queue.ready_at() for lane in self._queues), default=float("inf"))
+        if self._free and soonest < float("inf"):
+            self._wake_at(soonest)
+
+    def _wake_at(self, soonest: float) -> None:
+        """Look again then, if no look is due before."""
+        if soonest >= self._wakes_at:
+            return
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._free and (soonest := min((q.queue.ready_at() for q in self._queues), default=float("inf"))) < float(
-            "inf"
-        ):
-            self._timer = loop.call_at(soonest, self._dispatch)
+        self._wakes_at = soonest
+        # The loop's timers have milliseconds: rather late than too early, which would only be another look.
+        wait_ms = math.ceil((soonest - time.monotonic()) * 1000)
+        self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._woken)
+
+    def _woken(self) -> None:
+        self._timer, self._wakes_at = None, float("inf")
+        self._dispatch()
 
     def _first_ready(self, now: float) -> "_Lane | None":
         for step in range(len(self._queues)):
@@ -149,21 +173,20 @@ class _BatchRunner:
         self._lanes: dict[tuple[tuple[str, ...], tuple[str, ...]], _Lane] = {}
 
     def submit(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> Outputs:
-        loop = asyncio.get_running_loop()
-        future: Outputs = loop.create_future()
+        outputs: Outputs = Pending()
         self._metrics.wrapped_runs.add()
-        now = loop.time()
+        now = time.monotonic()
         order = sorted(fetches)  # calls that want the same outputs share a queue, in whatever order each wants them
         try:
             task = Task(feeds, batching.rows_of(feeds), now + timeout_ms / 1000 if timeout_ms > 0 else float("inf"))
             lane = self._lane(feeds, order)
         except ServingError as error:
-            future.set_exception(error)
-            return future
+            outputs.end(error)
+            return outputs
         for _ in feeds:  # as there: once for each tensor
             self._metrics.input_rows.observe(task.rows)
-        self._join(lane, task, _Waiting(future, now, [order.index(fetch) for fetch in fetches]))
-        return future
+        self._join(lane, task, _Waiting(outputs, now, [order.index(fetch) for fetch in fetches]))
+        return outputs
 
     def waiting(self) -> int:
         return sum(lane.queue.rows for lane in self._lanes.values())
@@ -174,23 +197,22 @@ class _BatchRunner:
 
     def _join(self, lane: "_Lane", task: Task, waiting: "_Waiting") -> None:
         """Let the call wait in its queue; while that is full, for a moment before it."""
-        loop = asyncio.get_running_loop()
         try:
             sizes = lane.queue.pieces(task.rows)
         except ServingError as error:
-            if error.code is Code.UNAVAILABLE and loop.time() < waiting.since + _FULL_FOR_S:
-                loop.call_later(_AGAIN_S, self._join, lane, task, waiting)
-            elif not waiting.future.done():
-                waiting.future.set_exception(error)
+            if error.code is Code.UNAVAILABLE and time.monotonic() < waiting.since + _FULL_FOR_S:
+                asyncio.get_running_loop().call_later(_AGAIN_S, self._join, lane, task, waiting)
+            else:
+                waiting.outputs.end(error)
             return
         if len(sizes) == 1:
             lane.add(task, waiting)
         else:
-            pieces = [_Waiting(loop.create_future(), waiting.since, waiting.outputs) for _ in sizes]
-            for piece, one in zip(batching.split(task, sizes), pieces, strict=True):
-                lane.add(piece, one)
-            _gather([one.future for one in pieces], waiting.future)
-        self._scheduler.kick(full=lane.queue.ready_at() == float("-inf"))
+            pieces: list[Outputs] = [Pending() for _ in sizes]
+            for piece, outputs in zip(batching.split(task, sizes), pieces, strict=True):
+                lane.add(piece, _Waiting(outputs, waiting.since, waiting.places))
+            _gather(pieces, waiting.outputs)
+        self._scheduler.kick(lane.queue.ready_at())
 
     def _lane(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> "_Lane":
         key = (tuple(sorted(feeds)), tuple(fetches))
@@ -203,31 +225,26 @@ class _BatchRunner:
 
 def _gather(pieces: Sequence[Outputs], whole: Outputs) -> None:
     """When all pieces have ended, the call has its rows end to end, or the first piece's error."""
-    left = len(pieces)
 
     def ended(_: object) -> None:
-        nonlocal left
-        left -= 1
-        errors = [error for piece in pieces if piece.done() and (error := piece.exception())]
-        if left or whole.done():
+        results = [piece.result for piece in pieces]
+        if any(result is None for result in results):
             return
-        if errors:
-            whole.set_exception(errors[0])
-        else:
-            outputs = zip(*(piece.result() for piece in pieces), strict=True)
-            whole.set_result([np.concatenate(parts) for parts in outputs])
+        errors = [result for result in results if isinstance(result, Exception)]
+        parts = [result for result in results if isinstance(result, list)]
+        whole.end(errors[0] if errors else [np.concatenate(part) for part in zip(*parts, strict=True)])
 
     for piece in pieces:
-        piece.add_done_callback(ended)
+        piece.then(ended)
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """A call in a queue: since when, and the places of its outputs among those that its queue fetches."""
 
-    future: Outputs
+    outputs: Outputs
     since: float
-    outputs: Sequence[int]
+    places: Sequence[int]
 
 
 class _Lane:
@@ -250,25 +267,14 @@ class _Lane:
         self.queue.add(task, now=waiting.since)
         self._waiting[task] = waiting
 
-    def start(self, pool: ThreadPoolExecutor) -> None:
+    def start(self, workers: Workers) -> None:
         """Hand the first batch to a thread."""
-        loop = asyncio.get_running_loop()
         tasks = self.queue.take()
         waiting = [self._waiting.pop(task) for task in tasks]
-        now = loop.time()
+        now = time.monotonic()
         for one in waiting:
             self._metrics.queuing_latency.observe((now - one.since) * 1e6, _POOL_LABEL)
-
-        def work() -> None:
-            try:
-                results: list[list[Array]] | ServingError = self._run(tasks, now)
-            except ServingError as error:
-                results = error
-            except Exception as error:  # noqa: BLE001 -- the outermost of its thread: callers must not wait for ever
-                results = ServingError(Code.INTERNAL, repr(error))
-            loop.call_soon_threadsafe(self._finish, waiting, results)
-
-        pool.submit(work)
+        workers.submit(partial(self._finish, waiting), self._run, tasks, now)
 
     def _run(self, tasks: Sequence[Task], now: float) -> list[list[Array]]:
         """Merge, run with the longest deadline of the calls, cut apart. On a batch thread."""
@@ -283,13 +289,13 @@ class _Lane:
         self._metrics.padding.observe(ran - sum(rows), str(ran))
         return batching.cut(self._execute(feeds, self._fetches, timeout_ms), rows, ran)
 
-    def _finish(self, waiting: Sequence["_Waiting"], results: list[list[Array]] | ServingError) -> None:
+    def _finish(self, waiting: Sequence["_Waiting"], results: list[list[Array]] | Exception) -> None:
         """In the loop again: every call gets its rows, or all get the one error."""
         self._scheduler.freed()
-        for place, one in enumerate(waiting):
-            if one.future.done():  # its caller went away
-                continue
-            if isinstance(results, ServingError):
-                one.future.set_exception(results)
-            else:
-                one.future.set_result([results[place][output] for output in one.outputs])
+        if isinstance(results, Exception):
+            error = results if isinstance(results, ServingError) else ServingError(Code.INTERNAL, repr(results))
+            for one in waiting:
+                one.outputs.end(error)
+            return
+        for one, outputs in zip(waiting, results, strict=True):
+            one.outputs.end([outputs[place] for place in one.places])

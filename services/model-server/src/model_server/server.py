@@ -5,27 +5,24 @@ import gc
 import signal
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final
 
 from kit import logs
-from model_server import capi, config, grpc_server, metrics as series, servable, warmup
-from model_server.config import BatchingParameters, Plan
+from model_server import capi, grpc_server, metrics as series
+from model_server.config import Plan
 from model_server.core import Core
-from model_server.errors import Code, ServingError
 from model_server.flags import CPUS, Flags, channel_arguments
 from model_server.grpc_server import Handlers, Slots
 from model_server.http_server import HttpServer, Limits
 from model_server.inference import Inference
+from model_server.loading import Loader
 from model_server.manager import Manager, Patience, Threads
 from model_server.metrics import Metrics
 from model_server.rest import Rest
-from model_server.scheduler import BatchScheduler, DirectRunner, Runner
 from model_server.service import Options, Service
 from model_server.source import Source
-from model_server.states import Loaded, Registry
+from model_server.states import Registry
 
 _SWITCH_INTERVAL_S: Final = 0.0005
 """How soon a batch thread that is back from TensorFlow may take the interpreter lock from a busy event loop."""
@@ -40,7 +37,7 @@ async def serve(flags: Flags, plan: Plan) -> None:
         metrics.versions = series.version_metrics(lambda: _loaded(registry), lambda: _waiting(registry))
     await asyncio.to_thread(capi.library)
     inference = Inference(metrics, check_method=flags.enable_signature_method_name_check)
-    loader = Loader(flags, plan, metrics, inference)
+    loader = Loader(flags, plan, registry, inference)
     patience = Patience(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
     threads = Threads(4 * CPUS, flags.num_load_threads, flags.num_unload_threads)
     manager = Manager(registry, loader.load, patience, threads)
@@ -82,61 +79,6 @@ def _stop_on_sigterm() -> asyncio.Event:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     return stop
-
-
-class Loader:
-    """Makes a version ready: reads it, gives it its runner, replays its warm-up requests."""
-
-    def __init__(self, flags: Flags, plan: Plan, metrics: Metrics, inference: Inference) -> None:
-        self._flags, self._metrics, self._inference = flags, metrics, inference
-        self._session_config = config.session_config(flags)
-        workers = max(flags.grpc_max_threads, 1) + max(flags.rest_api_num_threads, 1)
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
-        self._shared = plan.batching
-        self._scheduler = (
-            BatchScheduler(max(self._shared.num_batch_threads, 1), metrics) if flags.enable_batching else None
-        )
-
-    async def load(self, number: int, folder: Path) -> Loaded:
-        """One version, ready to answer. Raises `ServingError`."""
-        tags = self._flags.saved_model_tags.split(",")
-        read = await asyncio.to_thread(servable.load, folder, tags, self._session_config)
-        try:
-            loaded = Loaded(number, read, self._runner(read, folder))
-            if self._flags.enable_model_warmup:
-                await self._warm_up(loaded, folder)
-        except BaseException:
-            await asyncio.to_thread(read.close)
-            raise
-        return loaded
-
-    def _runner(self, read: servable.Servable, folder: Path) -> Runner:
-        parameters: BatchingParameters | None = self._shared
-        if self._flags.enable_per_model_batching_parameters:
-            own = folder / config.PER_MODEL_FILE
-            parameters = config.batching(str(own)) if own.exists() else None
-        if self._scheduler is None or parameters is None:
-            return DirectRunner(read.execute, self._pool)
-        return self._scheduler.runner(read.execute, parameters)
-
-    async def _warm_up(self, loaded: Loaded, folder: Path) -> None:
-        begun = asyncio.get_running_loop().time()
-        iterations = max(self._flags.num_request_iterations_for_warmup, 1)
-        status, count = Code.OK.name, 0
-        try:
-            count = await warmup.replay(
-                folder, lambda request: self._inference.warm_up(loaded, request), iterations=iterations
-            )
-        except ServingError as error:
-            status = str(error)
-            raise
-        finally:
-            took = asyncio.get_running_loop().time() - begun
-            if count or status != Code.OK.name:
-                self._metrics.warmup_latency.observe(took * 1e6, str(folder), status)
-                self._metrics.warmup_records.add(str(folder), status, by=count)
-        if count:
-            logs.get().info("warmed_up", folder=str(folder), records=count, seconds=round(took, 3))
 
 
 def _addresses(flags: Flags) -> list[str]:

@@ -39,7 +39,7 @@ class Service:
         except BaseException:
             lease.release()
             raise
-        run.outputs.add_done_callback(lease.release)
+        run.outputs.then(lease.release)
         return run
 
     async def finish(self, run: Run) -> bytes:

@@ -96,7 +96,7 @@ class Lease:
     _table: Table
 
     def release(self, *_: object) -> None:
-        """Takes what a done callback passes."""
+        """Takes what the end of a run passes."""
         self._table.release()
 
 
