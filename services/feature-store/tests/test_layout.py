@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from feature_store.keys import key
+from feature_store.keys import generation_of, id_of, key
 from feature_store.layout import Layout, TooManyFields, entity_layout
 from kit.contract import Contract
 from kit.rows import pack
@@ -50,6 +50,9 @@ def test_too_many_fields_are_refused(contract: Contract) -> None:
         Layout.of(wide, "vehicle")
 
 
-def test_the_key_spells_contract_entity_id() -> None:
-    """The id is the hash tag, so that an entity's later groups share its slot."""
-    assert "f:0123456789ab:vehicle:{v-00123}" == key("0123456789ab", "vehicle", "v-00123")
+def test_the_key_spells_contract_entity_generation_id() -> None:
+    """The id is the hash tag, so that an entity's later groups share its slot, and both parts can be read off again."""
+    stored_at = key("0123456789ab", "vehicle", "89abcdef", "v-00123")
+
+    assert "f:0123456789ab:vehicle:89abcdef:{v-00123}" == stored_at
+    assert ("89abcdef", "v-00123") == (generation_of(stored_at), id_of(stored_at))

@@ -1,42 +1,48 @@
 """What a read answers, and what it asks of the store; the store is a fake."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pytest
 import structlog
 
-from feature_store.breaker import Breaker, State
 from feature_store.cache import Limits
 from feature_store.codec import Flaw, Value, encode
-from feature_store.keys import key
+from feature_store.keys import key, table_key
 from feature_store.layout import Layout
 from feature_store.reader import FeatureReader, Outcome
-from feature_store.store import Bounds, StoreDown
+from feature_store.store import Bounds, Parse, Part, StoreDown
+from feature_store.tables import Table
+from kit.breaker import Breaker, State
 from kit.contract import Contract
 
 CAR, AREA = ("vehicle", "v-00001"), ("area", "R07-0012")
 NOW_S = 1_000_000_000.0
 DAY_S = 86_400.0
+OLD, NEW = (Table.of("any", source, NOW_S, now=NOW_S) for source in ("old", "new"))
+T = TypeVar("T")
 
 
 @dataclass
 class FakeStore:
-    """A store in memory that can be slow (`opens` is what its calls wait for) or down."""
+    """A store in memory that can be slow (`opens` is what its calls wait for) or down. Every MGET that it is asked for is in `asked`."""
 
     held: dict[str, bytes] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
     opens: asyncio.Event = field(default_factory=asyncio.Event)
     down: str = ""
 
-    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        self.asked.append(list(keys))
+    async def ask(self, command: tuple[Part, ...], parse: Parse[T], *, urgent: bool = True) -> T:
+        assert ("MGET", True) == (command[0], urgent)
+        keys = [str(k) for k in command[1:]]
+        self.asked.append(keys)
         await self.opens.wait()
         if self.down:
             raise StoreDown(self.down)
-        return [self.held.get(k) for k in keys]
+        return parse([self.held.get(k) for k in keys])
 
     async def close(self) -> None:
         self.opens.set()
@@ -68,18 +74,29 @@ class Bench:
             bounds=Bounds(orphans=2), connect=lambda _url, _bounds: self.store,
         )  # fmt: skip
 
-    def hold(self, pair: tuple[str, str], *, age_s: float = 0.0) -> Value:
-        """Put a value of that age into the store."""
+        for entity in ("vehicle", "area"):
+            self.put_in_force(entity, OLD)
+
+    def put_in_force(self, entity: str, table: Table) -> None:
+        self.store.held[table_key(self.contract.short_fingerprint, entity)] = table.encode()
+
+    async def know_tables(self) -> None:
+        """Let the reader learn which tables are in force, and forget that it was asked for anything."""
+        await self.reader.read([("vehicle", "v-99999"), ("area", "R99-9999")], timeout=1.0)
+        self.store.asked.clear()
+
+    def hold(self, pair: tuple[str, str], *, age_s: float = 0.0, table: Table = OLD) -> Value:
+        """Put a value of that age into the store's table."""
         layout = Layout.of(self.contract, pair[0])
         value = Value(
             NOW_S - age_s, 2 ** len(layout.fields) - 1,
             np.arange(len(layout.numeric), dtype=np.float32), np.arange(len(layout.categorical), dtype=np.int32),
         )  # fmt: skip
-        self.store.held[self.key(pair)] = encode(layout, pair[1], value)
+        self.store.held[self.key(pair, table)] = encode(layout, pair[1], value)
         return value
 
-    def key(self, pair: tuple[str, str]) -> str:
-        return key(self.contract.short_fingerprint, *pair)
+    def key(self, pair: tuple[str, str], table: Table = OLD) -> str:
+        return key(self.contract.short_fingerprint, pair[0], table.generation, pair[1])
 
     async def outcomes(self, *wanted: tuple[str, str], timeout: float = 1.0) -> list[Outcome]:
         answer = await self.reader.read(wanted, timeout=timeout)
@@ -89,6 +106,7 @@ class Bench:
 @pytest.fixture
 async def bench(contract: Contract) -> AsyncIterator[Bench]:
     bench = Bench(contract)
+    await bench.know_tables()
     yield bench
     await bench.reader.close()
 
@@ -113,7 +131,7 @@ async def test_values_arrive_as_they_were_stored(bench: Bench) -> None:
 
     np.testing.assert_array_equal(value.numeric, entity.numeric)
     np.testing.assert_array_equal(value.categorical, entity.categorical)
-    assert 60.0 == entity.age_s
+    assert 60.0 == entity.age_s(now=NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +259,7 @@ async def test_what_is_being_fetched_is_not_fetched_again(bench: Bench) -> None:
 
     assert [[bench.key(CAR)], [bench.key(AREA)]] == bench.store.asked
     assert {Outcome.HIT} == {answer[CAR].outcome for answer in answers}
-    assert (0.0, 60.0) == (mixed[CAR].age_s, mixed[AREA].age_s)
+    assert (0.0, 60.0) == tuple(mixed[pair].age_s(now=NOW_S) for pair in (CAR, AREA))
     np.testing.assert_array_equal(car.numeric, mixed[CAR].numeric)
     np.testing.assert_array_equal(area.numeric, mixed[AREA].numeric)
 
@@ -282,7 +300,7 @@ async def test_nobody_waits_for_the_calls_of_a_store_that_is_down(bench: Bench) 
     bench.store.opens.clear()
     slow = asyncio.create_task(bench.outcomes(CAR, timeout=5.0))
     await until(lambda: len(bench.store.asked) == 1)
-    bench.reader._breaker = Breaker(state=State.OPEN, open_until=10.0)
+    bench.reader._guarded.breaker = Breaker(state=State.OPEN, open_until=10.0)
 
     outcomes = await asyncio.wait_for(bench.outcomes(CAR, timeout=60.0), 5.0)
     bench.store.opens.set()
@@ -321,6 +339,115 @@ async def test_a_store_that_is_down_is_left_alone(bench: Bench) -> None:
 
     assert ([Outcome.UNAVAILABLE] * 5, 3, "ConnectionError") == (down, calls, fault)
     assert ([Outcome.HIT], State.CLOSED, None) == (back, bench.reader.state, bench.reader.fault)
+
+
+async def test_a_first_read_learns_the_tables(contract: Contract) -> None:
+    """A process begins with one MGET of the tables in force; from then on a read is one MGET."""
+    bench = Bench(contract)
+    bench.hold(CAR)
+
+    assert [Outcome.HIT] == await bench.outcomes(CAR)
+    assert [[table_key(contract.short_fingerprint, "vehicle")], [bench.key(CAR)]] == bench.store.asked
+
+
+async def test_a_new_table_is_seen_within_a_second(bench: Bench) -> None:
+    """The table is looked at in an MGET that goes out anyway, once a second; the value of the old one still counts in that read."""
+    old, new = bench.hold(CAR, age_s=60.0), bench.hold(CAR, age_s=1.0, table=NEW)
+    bench.put_in_force("vehicle", NEW)
+
+    ages = []
+    for now in (0.5, 2.5, 4.5):
+        bench.monotonic.now = now
+        entity = (await bench.reader.read([CAR], timeout=1.0))[CAR]
+        ages.append(entity.event_time_s)
+
+    pointer = table_key(bench.contract.short_fingerprint, "vehicle")
+    assert [old.event_time_s, old.event_time_s, new.event_time_s] == ages
+    assert [[bench.key(CAR)], [pointer, bench.key(CAR, NEW)]] == [bench.store.asked[0], bench.store.asked[-1]]
+
+
+async def test_a_table_that_was_cleared_away_is_no_miss(bench: Bench) -> None:
+    """A reader that slept while its table was replaced and cleared away reads the new one in the same read."""
+    bench.hold(CAR, table=NEW)
+    bench.put_in_force("vehicle", NEW)
+    bench.monotonic.now = 3600.0
+
+    assert [Outcome.HIT] == await bench.outcomes(CAR)
+    assert 2 == len(bench.store.asked)
+
+
+async def test_a_store_without_tables_is_not_a_thousand_unknown_cars(contract: Contract) -> None:
+    """Where no table is in force nobody is unknown: the store is of no use, is looked at once a second, and is no failure."""
+    bench = Bench(contract)
+    bench.store.held.clear()
+
+    outcomes = [(await bench.outcomes(("vehicle", f"v-0000{i}")))[0] for i in range(5)]
+    asked = len(bench.store.asked)
+    bench.put_in_force("vehicle", OLD)
+    bench.hold(CAR)
+    bench.monotonic.now = 1.0
+
+    assert ([Outcome.UNAVAILABLE] * 5, 1, None) == (outcomes, asked, bench.reader.fault)
+    assert [Outcome.HIT] == await bench.outcomes(CAR)
+
+
+async def test_a_store_that_lost_everything_says_so(bench: Bench) -> None:
+    """A server that was started again empty: at the next look the table is gone, and with it the knowledge of it."""
+    bench.store.held.clear()
+    bench.monotonic.now = 1.0
+
+    assert [Outcome.UNAVAILABLE] == await bench.outcomes(CAR)
+
+
+async def test_a_table_record_alone_may_be_lost(bench: Bench) -> None:
+    """While values are still read, a record that a full server threw out is not believed to be gone."""
+    bench.hold(CAR)
+    del bench.store.held[table_key(bench.contract.short_fingerprint, "vehicle")]
+    bench.monotonic.now = 1.0
+
+    assert [Outcome.HIT] == await bench.outcomes(CAR)
+
+
+@pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"generation": "*"}', b"\xff", b'{"generation":"x:{","source":"","event_time_s":0,"rows":0,"written_at_s":0}'])  # fmt: skip
+async def test_a_table_record_of_another_form_is_none(bench: Bench, record: bytes) -> None:
+    """Bytes that are no record of a table are as good as none, and never part of a key."""
+    bench.store.held[table_key(bench.contract.short_fingerprint, "vehicle")] = record
+    bench.monotonic.now = 1.0
+
+    assert [Outcome.UNAVAILABLE] == await bench.outcomes(CAR)
+
+
+async def test_what_is_cached_needs_no_loop(bench: Bench) -> None:
+    """All or nothing, without a coroutine: None until everything has been read; then the values, a miss too."""
+    bench.hold(CAR)
+    before = bench.reader.cached([CAR, AREA])
+    await bench.outcomes(CAR)
+    half = bench.reader.cached([CAR, AREA])
+    await bench.outcomes(AREA)
+    whole = bench.reader.cached([CAR, AREA])
+
+    assert (None, None) == (before, half)
+    assert whole is not None
+    assert [Outcome.CACHED, Outcome.MISS] == [whole[pair].outcome for pair in (CAR, AREA)]
+    assert (tuple(whole[CAR].numeric.tolist()), tuple(whole[CAR].categorical.tolist())) == (
+        whole[CAR].numbers,
+        whole[CAR].codes,
+    )
+
+
+async def test_what_is_cached_grows_old(bench: Bench) -> None:
+    """Freshness is judged at every read, not when the value entered the cache."""
+    bench.hold(CAR, age_s=30 * DAY_S)
+    await bench.outcomes(CAR)
+
+    outcomes = []
+    for age_s in (0.0, 1.0, 60 * DAY_S + 1):
+        bench.wall.now = NOW_S + age_s
+        known = bench.reader.cached([CAR])
+        assert known is not None
+        outcomes.append((known[CAR].outcome, bool(np.isnan(known[CAR].numeric).all())))
+
+    assert [(Outcome.CACHED, False), (Outcome.STALE, False), (Outcome.EXPIRED, True)] == outcomes
 
 
 async def test_an_entity_the_contract_lacks_is_a_key_error(bench: Bench) -> None:

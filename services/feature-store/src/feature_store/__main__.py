@@ -1,99 +1,154 @@
-"""The store's command line: fill it, look one entity up, say what is in it."""
+"""The store's command line: fill it, look one entity up, say what is in it, hold it against its tables."""
 
 import argparse
 import difflib
 import json
 import os
+import random
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
-from redis import Redis
+from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from feature_store import contents
-from feature_store.materialise import BATCH, FILES, materialise
+from feature_store.access import LEAST_SECRET, USERS, acl_file
+from feature_store.materialise import BATCH, FILES, TakenOver, check_manifest, materialise, packed, read
+from feature_store.wire import Address
 from kit import contract
-from kit.stage import BAD_INPUT, DONE, BadInput, Quiet, progress_on
+from kit.stage import BAD_INPUT, DONE, BadInput, Progress, Quiet, progress_on
 
 FAILED: Final = 1
 
-EXITS: Final = "Exit: 0 done, 1 not found or Redis failed (try again), 2 bad input (trying again will not help)."
+EXITS: Final = "Exit: 0 done, 1 not found, at fault, overtaken, or Redis failed (try again), 2 bad input (trying again will not help)."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says the nearest right spelling of a command or an option that it does not know."""
+
+    def words(self) -> Iterator[str]:
+        """Its commands and options, and theirs."""
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action.choices, Mapping):
+                for name, command in action.choices.items():
+                    yield name
+                    yield from command.words()
+
+    def error(self, message: str) -> NoReturn:
+        found = re.search(r"invalid choice: '(.*?)'|unrecognized arguments: ([^ =]+)", message)
+        near = difflib.get_close_matches(found[1] or found[2], list(self.words()), 1) if found else []
+        super().error(f"{message} (did you mean {near[0]}?)" if near else message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give the exit code."""
     options = _parser().parse_args(argv)
     try:
+        if options.command == "users":
+            return _users(options)
         with _connect(options.redis) as redis:
             code: int = options.run(options, redis)
             return code
     except BadInput as error:
         return _say(f"{options.command}: {error}", BAD_INPUT)
+    except TakenOver as error:
+        return _say(f"{options.command}: {error}; this one stops", FAILED)
     except RedisError as error:
         return _say(f"{options.command}: Redis at {_shown(options.redis)}: {_reason(error)}", FAILED)
 
 
 def _materialise(options: argparse.Namespace, redis: Redis) -> int:
     begun = time.monotonic()
-    progress = Quiet() if options.quiet else progress_on(sys.stderr)
     _check_reachable(redis)
     written = materialise(
-        options.data, redis, contract.load(), event_time_s=options.event_time, batch=options.batch, progress=progress
-    )
+        options.data, redis, contract.load(), event_time_s=options.event_time, now=time.time(), batch=options.batch,
+        progress=_progress(options), say=(lambda _: None) if options.quiet else _note,
+    )  # fmt: skip
     rows = ", ".join(f"{count} {entity}" for entity, count in written.items())
     print(f"materialised {rows} rows in {time.monotonic() - begun:.1f} s, contract {contract.load().short_fingerprint}")
     return DONE
 
 
 def _get(options: argparse.Namespace, redis: Redis) -> int:
-    names = [e.name for e in contract.load().entities]
-    if options.entity not in names:
-        near = difflib.get_close_matches(options.entity, names, 1)
+    kinds = {e.name: e for e in contract.load().entities}
+    if options.entity not in kinds:
+        near = difflib.get_close_matches(options.entity, kinds, 1)
         raise BadInput(
             f"no entity {options.entity!r}; "
-            + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}")
+            + (f"did you mean {near[0]}?" if near else f"there are {', '.join(kinds)}")
         )
+    if not re.fullmatch(kinds[options.entity].pattern, options.id):
+        raise BadInput(f"id {options.id!r}: a {options.entity} looks like {kinds[options.entity].pattern}")
     found = contents.get(redis, contract.load(), options.entity, options.id)
     if found is None:
         return _say(
             f"get: no {options.entity} {options.id!r} under contract {contract.load().short_fingerprint}", FAILED
         )
-    print(json.dumps(found, indent=1))
+    _print(found, options)
     return DONE
 
 
-def _stats(_: argparse.Namespace, redis: Redis) -> int:
-    print(json.dumps(contents.stats(redis, contract.load()), indent=1))
+def _stats(options: argparse.Namespace, redis: Redis) -> int:
+    _print(contents.stats(redis, contract.load()), options)
+    return DONE
+
+
+def _verify(options: argparse.Namespace, redis: Redis) -> int:
+    _check_reachable(redis)
+    law, faults, checked = contract.load(), list[str](), 0
+    check_manifest(options.data, law)
+    for name in FILES:
+        rows = read(options.data, law, name)
+        values = dict(zip(rows.ids, packed(rows, law), strict=True))
+        chosen = rows.ids if options.sample is None else random.sample(rows.ids, min(options.sample, len(rows.ids)))
+        checked += len(chosen)
+        faults += contents.verify(
+            redis, law, name, {i: values[i] for i in chosen}, rows.source, batch=BATCH, progress=_progress(options)
+        )
+        faults += contents.strangers(redis, law, name, set(rows.ids))
+    print(
+        "\n".join(
+            [*faults, f"{checked} entities looked at: {f'{len(faults)} faults' if faults else 'as in the files'}"]
+        )
+    )
+    return FAILED if faults else DONE
+
+
+def _users(options: argparse.Namespace) -> int:
+    secrets = {}
+    for user in USERS:
+        path: Path = getattr(options, user)
+        try:
+            secrets[user] = path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"--{user}: {path}: {getattr(error, 'strerror', 'not text')}") from error
+        if len(secrets[user]) < LEAST_SECRET:
+            raise BadInput(f"--{user}: {path}: a password has at least {LEAST_SECRET} characters")
+    print(acl_file(secrets), end="")
     return DONE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m feature_store", description=__doc__, epilog=EXITS)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="materialise|get|stats")
+    parser = _Parser(prog="python -m feature_store", description=__doc__, epilog=EXITS)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="materialise|get|stats|verify|users")
 
-    fill = commands.add_parser("materialise", help="write the tables of cars and areas into the store", epilog=EXITS)
+    fill = commands.add_parser("materialise", help="put the tables of cars and areas in force", epilog=EXITS)
     fill.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help=f"a folder with manifest.json, {' and '.join(FILES.values())}",
-    )
-    fill.add_argument(
-        "--event-time", type=_event_time, default=time.time(), metavar="TIME",
+        "--event-time", type=_event_time, metavar="TIME",
         help="when the tables were true: ISO 8601 (UTC unless it says so) or seconds since 1970 (default: now)",
     )  # fmt: skip
     fill.add_argument(
         "--batch", type=_positive, default=BATCH, metavar="N", help=f"rows a round trip (default {BATCH})"
     )
-    fill.add_argument("--quiet", action="store_true", help="no progress")
     fill.set_defaults(run=_materialise)
 
     look = commands.add_parser("get", help="print one entity", epilog=EXITS)
@@ -101,27 +156,56 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("id", help="v-00123, R07-0012")
     look.set_defaults(run=_get)
 
-    commands.add_parser("stats", help="print how much is in the store, and how old", epilog=EXITS).set_defaults(
-        run=_stats
-    )
-    for command in commands.choices.values():
+    count = commands.add_parser("stats", help="print how much is in the store, and how old", epilog=EXITS)
+    count.set_defaults(run=_stats)
+
+    check = commands.add_parser("verify", help="hold the tables in force against their files", epilog=EXITS)
+    check.add_argument("--sample", type=_positive, metavar="N", help="look at N entities of each kind (default: all)")
+    check.set_defaults(run=_verify)
+
+    people = commands.add_parser("users", help="print the server's ACL file: who may do what", epilog=EXITS)
+    for user, about in USERS.items():
+        people.add_argument(
+            f"--{user}", type=Path, required=True, metavar="FILE", help=f"holds the password of {about}"
+        )
+
+    for command in (fill, check):
+        command.add_argument(
+            "--data", type=Path, required=True, metavar="DIR",
+            help=f"a folder with manifest.json, {' and '.join(FILES.values())}",
+        )  # fmt: skip
+        command.add_argument("--quiet", action="store_true", help="no progress")
+    for command in (look, count):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    for command in (fill, look, count, check):
         command.add_argument(
             "--redis", default=os.environ.get("REDIS_URL", "redis://127.0.0.1:6379"), metavar="URL",
-            help="redis://, rediss:// or unix:// (default: REDIS_URL, else redis://127.0.0.1:6379)",
+            help="redis://, rediss:// or unix://, with ?cluster=true for a cluster (default: REDIS_URL, else redis://127.0.0.1:6379)",
         )  # fmt: skip
     return parser
 
 
+def _print(found: Mapping[str, Any], options: argparse.Namespace) -> None:
+    print(json.dumps(found, indent=1) if options.json else "\n".join(contents.in_words(found)))
+
+
+def _progress(options: argparse.Namespace) -> Progress:
+    return Quiet() if options.quiet else progress_on(sys.stderr)
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def _connect(url: str) -> Redis:
+    options: Mapping[str, Any] = {
+        "protocol": 2, "socket_connect_timeout": 2.0, "socket_timeout": 10.0, "retry": Retry(NoBackoff(), 0), "driver_info": None,
+    }  # fmt: skip
     try:
-        return Redis.from_url(
-            url,
-            protocol=2,
-            socket_connect_timeout=2.0,
-            socket_timeout=10.0,
-            retry=Retry(NoBackoff(), 0),
-            driver_info=None,
-        )
+        if not Address.of(url).is_cluster:
+            return Redis.from_url(url, **options)
+        plain = re.sub(r"[?&]cluster=true", "", url)
+        return cast("Redis", RedisCluster.from_url(plain, **options))  # which has the same commands
     except ValueError as error:
         raise BadInput(f"--redis: {error}") from error
 

@@ -6,9 +6,9 @@ materialisation is seen by everybody within them. It is for reference data (cars
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from feature_store.codec import Value
-
+T = TypeVar("T")
 Pair = tuple[str, str]
 
 
@@ -21,32 +21,30 @@ class Limits:
     miss_s: float = 1.0
 
 
-class Recent:
-    """An LRU of (entity, id) to a value, or to None for "the store has none"."""
+class Recent(Generic[T]):
+    """An LRU of (entity, id) to what was found for it, be it that there is nothing."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kept: OrderedDict[Pair, tuple[float, Value | None]] = OrderedDict()
+        self._kept: OrderedDict[Pair, tuple[float, T]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, pair: Pair, *, now: float) -> tuple[Value | None] | None:
-        """A one-tuple of what is known, or None when nothing is."""
+    def get(self, pair: Pair, *, now: float) -> T | None:
+        """What was found, None when nothing is remembered."""
         kept = self._kept.get(pair)
         if kept is None:
             return None
-        until, value = kept
-        if now >= until:
+        if now >= kept[0]:
             del self._kept[pair]
             return None
         self._kept.move_to_end(pair)
-        return (value,)
+        return kept[1]
 
-    def put(self, pair: Pair, value: Value | None, *, now: float) -> None:
+    def put(self, pair: Pair, found: T, *, is_miss: bool, now: float) -> None:
         """Remember what the store said; drops the least recently used entry when there are too many."""
-        until = now + (self._limits.miss_s if value is None else self._limits.hit_s)
-        self._kept[pair] = (until, value)
+        self._kept[pair] = now + (self._limits.miss_s if is_miss else self._limits.hit_s), found
         self._kept.move_to_end(pair)
         if len(self._kept) > self._limits.entries:
             self._kept.popitem(last=False)

@@ -53,7 +53,7 @@ class Value:
 
 def size(layout: Layout) -> int:
     """Bytes of a value."""
-    return _HEADER.size + 4 * len(layout.fields)
+    return _HEADER.size + 4 * (len(layout.numeric) + len(layout.categorical))
 
 
 def encode(layout: Layout, entity_id: str, value: Value) -> bytes:

@@ -1,27 +1,35 @@
-"""How do the tables of cars and areas get into the store? Read, check and pack all, then write in batches; again as often as you like.
+"""How do the tables of cars and areas get into the store? Read, check and pack all, write a new version beside the old, put it in force.
 
-A run replaces what it finds under the same keys, so it may be repeated, interrupted and repeated. A key lives somewhat longer than its
-content may be used (the contract's hard limit, spread by a fifth so that a whole table does not expire in one second): freshness lies in
-the value, the expiry only clears away what nobody writes any more.
+A version is named after its content (`tables.Table`). A run that was killed left a record of how far it came: the next run of the same
+tables goes on there, and a run of other tables clears its rows away. Two runs at once do not mix: the one that began last wins, the
+other notices at its next batch and stops. What no longer is in force stays until the next run, for readers that have not noticed yet.
+
+A key lives somewhat longer than its content may be used (the contract's hard limit, spread by a fifth so that a whole table does not
+expire in one second): freshness lies in the value, the expiry only clears away what nobody writes any more.
 """
 
 import difflib
 import json
 import re
+import time
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import WatchError
 
 from feature_store.codec import Value, encode
-from feature_store.keys import key
+from feature_store.keys import generation_of, key, pattern, table_key, writing_key
 from feature_store.layout import Layout
+from feature_store.tables import Table
 from kit.contract import Contract, Entity, Field
 from kit.files import sha256_of
 from kit.rows import pack_columns
@@ -30,34 +38,55 @@ from kit.stage import BadInput, Progress
 FILES: Final = {"vehicle": "vehicles.parquet", "area": "areas.parquet"}
 MANIFEST: Final = "manifest.json"
 BATCH: Final = 2_000
+RESUME_WITHIN_S: Final = 24 * 3600  # what was read longer ago is no longer "now"
+RETIRED_S: Final = (
+    60.0  # how long a version that is no longer in force is left to readers; far above `reader.LOOK_EVERY_S`
+)
 MOST_SHOWN: Final = 3  # rows or values that a message names
 
 Column: TypeAlias = "pa.ChunkedArray[Any]"  # generic for mypy only
 
 
+class TakenOver(Exception):
+    """Another run has begun since; the text says on which entity."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """An entity's table, checked: its layout, its limits, and the columns."""
+    """An entity's table, checked: its layout, its limits, the columns, and the sha256 of its file."""
 
     entity: Entity
     layout: Layout
     ids: list[str]
     table: pa.Table
+    source: str
 
 
 def materialise(
-    folder: Path, redis: Redis, contract: Contract, *, event_time_s: float, batch: int, progress: Progress
+    folder: Path,
+    redis: Redis,
+    contract: Contract,
+    *,
+    event_time_s: float | None,
+    now: float,
+    batch: int,
+    progress: Progress,
+    say: Callable[[str], None],
 ) -> dict[str, int]:
-    """Write every entity of the folder and say how many rows of each. Raises BadInput before anything is written, or RedisError."""
+    """Put every entity's table of the folder in force and say how many rows each has.
+
+    `event_time_s` is when the tables were true, None for `now`, or for that of the run that this one goes on with.
+    Raises BadInput before anything is written; RedisError or TakenOver, and then the tables that were in force still are.
+    """
     check_manifest(folder, contract)
-    tables = {name: packed(read(folder, contract, name), contract, event_time_s) for name in FILES}
-    for name, values in tables.items():
-        with progress.task(f"{name} → store", len(values)) as task:
-            for begin in range(0, len(values), batch):
-                some = values[begin : begin + batch]
-                _write(redis, some)
-                task.advance(len(some))
-    return {name: len(values) for name, values in tables.items()}
+    tables = {name: read(folder, contract, name) for name in FILES}
+    begun = {name: _begin(redis, contract, rows, event_time_s, now=now, say=say) for name, rows in tables.items()}
+    written = {}
+    for name, rows in tables.items():
+        written[name] = _write(redis, contract, rows, begun[name], batch, progress)
+    for name, table in written.items():
+        _put_in_force(redis, contract, name, table)
+    return {name: table.rows for name, table in written.items()}
 
 
 def check_manifest(folder: Path, contract: Contract) -> None:
@@ -101,7 +130,7 @@ def read(folder: Path, contract: Contract, entity: str) -> Rows:
     ids = _ids(path, kind, table[kind.id])
     for field in layout.fields:
         _check(path, field, table[field.name])
-    return Rows(kind, layout, ids, table)
+    return Rows(kind, layout, ids, table, sha256_of(path))
 
 
 def _ids(path: Path, kind: Entity, column: Column) -> list[str]:
@@ -164,8 +193,8 @@ def _shown(rows: list[int]) -> str:
     return f"row {named}{more}" if len(rows) == 1 else f"rows {named}{more}"
 
 
-def packed(rows: Rows, contract: Contract, event_time_s: float) -> list[tuple[str, bytes, int]]:
-    """Key, value and time to live in seconds of every row, in the table's order."""
+def packed(rows: Rows, contract: Contract) -> list[Value]:
+    """Every row's value in the table's order, its event time 0."""
     layout, columns = rows.layout, rows.table
     numeric, categorical = pack_columns(
         contract,
@@ -177,14 +206,7 @@ def packed(rows: Rows, contract: Contract, event_time_s: float) -> list[tuple[st
         columns[f.name].is_valid().to_numpy().astype(np.uint64) << np.uint64(i) for i, f in enumerate(layout.fields)
     ]
     present = np.bitwise_or.reduce(given).tolist()
-    return [
-        (
-            key(contract.short_fingerprint, layout.entity, entity_id),
-            encode(layout, entity_id, Value(event_time_s, present[i], numeric[i], categorical[i])),
-            time_to_live_s(rows.entity, entity_id),
-        )
-        for i, entity_id in enumerate(rows.ids)
-    ]
+    return [Value(0.0, present[i], numeric[i], categorical[i]) for i in range(len(rows.ids))]
 
 
 def time_to_live_s(entity: Entity, entity_id: str) -> int:
@@ -193,11 +215,98 @@ def time_to_live_s(entity: Entity, entity_id: str) -> int:
     return int(entity.hard_limit_s * (1 + share / 5))
 
 
-def _write(redis: Redis, some: list[tuple[str, bytes, int]]) -> None:
-    pipeline = redis.pipeline(transaction=False)
-    for stored_at, value, seconds in some:
-        pipeline.set(stored_at, value, ex=seconds)
-    pipeline.execute()
+def _begin(
+    redis: Redis,
+    contract: Contract,
+    rows: Rows,
+    event_time_s: float | None,
+    *,
+    now: float,
+    say: Callable[[str], None],
+) -> Table:
+    """The version to write, and how much of it is there: that of a run that was cut off, or a new one. Clears others away."""
+    name, total = rows.entity.name, len(rows.ids)
+    at = writing_key(contract.short_fingerprint, name)
+    table = Table.of(name, rows.source, now if event_time_s is None else event_time_s, now=now)
+    left = Table.decode(cast("bytes | None", redis.get(at)))
+    if left is not None and event_time_s in (None, left.event_time_s) and _goes_on(left, rows, now=now):
+        say(f"{name}: a run was cut off, going on at row {left.rows} of {total}")
+        table = left
+    redis.set(at, table.encode(), ex=RESUME_WITHIN_S)
+    in_force = Table.decode(cast("bytes | None", redis.get(table_key(contract.short_fingerprint, name))))
+    if in_force is None or now - in_force.written_at_s >= RETIRED_S:
+        kept = {table.generation} | ({in_force.generation} if in_force else set())
+        if cleared := _clear(redis, pattern(contract.short_fingerprint, name), kept):
+            say(f"{name}: {cleared} rows of earlier versions cleared away")
+    return table
+
+
+def _goes_on(left: Table, rows: Rows, *, now: float) -> bool:
+    """Whether a run that was cut off had the same table, and lately."""
+    name = Table.of(rows.entity.name, rows.source, left.event_time_s, now=now).generation
+    is_recent = now - left.written_at_s < RESUME_WITHIN_S
+    return left.generation == name and 0 < left.rows <= len(rows.ids) and is_recent
+
+
+def _clear(redis: Redis, match: str, kept: set[str]) -> int:
+    """Delete every key that matches and is of no generation that is kept; how many."""
+    old = [found for found in redis.scan_iter(match=match, count=BATCH) if generation_of(found.decode()) not in kept]
+    for begin in range(0, len(old), BATCH):
+        pipeline = redis.pipeline(transaction=False)
+        for stored_at in old[begin : begin + BATCH]:
+            pipeline.unlink(stored_at)  # each by itself: on a cluster they lie on different nodes
+        pipeline.execute()
+    return len(old)
+
+
+def _write(redis: Redis, contract: Contract, rows: Rows, table: Table, batch: int, progress: Progress) -> Table:
+    """Write what is not there yet, in batches; after each the store knows how far it is. Raises TakenOver."""
+    layout, values, total = rows.layout, packed(rows, contract), len(rows.ids)
+    with progress.task(f"{layout.entity} → store", total) as task:
+        task.advance(table.rows)
+        while table.rows < total:
+            some = range(table.rows, min(total, table.rows + batch))
+            pipeline = redis.pipeline(transaction=False)
+            for i in some:
+                entity_id = rows.ids[i]
+                pipeline.set(
+                    key(contract.short_fingerprint, layout.entity, table.generation, entity_id),
+                    encode(layout, entity_id, replace(values[i], event_time_s=table.event_time_s)),
+                    ex=time_to_live_s(rows.entity, entity_id),
+                )
+            pipeline.execute()
+            table = replace(table, rows=some.stop)
+            at = writing_key(contract.short_fingerprint, layout.entity)
+            with _as_writer(redis, at, table) as transaction:
+                transaction.set(at, table.encode(), ex=RESUME_WITHIN_S)
+            task.advance(len(some))
+    return table
+
+
+def _put_in_force(redis: Redis, contract: Contract, entity: str, table: Table) -> None:
+    """From here on every read is of this version. Raises TakenOver."""
+    at = writing_key(contract.short_fingerprint, entity)
+    with _as_writer(redis, at, table) as transaction:
+        transaction.set(
+            table_key(contract.short_fingerprint, entity), replace(table, written_at_s=time.time()).encode()
+        )
+        transaction.delete(at)
+
+
+@contextmanager
+def _as_writer(redis: Redis, at: str, table: Table) -> Iterator[Pipeline]:
+    """What is queued within happens at once, and only if nobody else has begun to write. Raises TakenOver."""
+    with redis.pipeline(transaction=True) as transaction:
+        transaction.watch(at)  # type: ignore[no-untyped-call]
+        said = Table.decode(cast("bytes | None", transaction.get(at)))
+        if said is None or said.generation != table.generation:
+            raise TakenOver(f"another run has begun to write the table of {at}")
+        transaction.multi()
+        yield transaction
+        try:
+            transaction.execute()
+        except WatchError:
+            raise TakenOver(f"another run has begun to write the table of {at}") from None
 
 
 def _no_column(name: str, names: list[str]) -> str:

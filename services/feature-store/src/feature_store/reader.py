@@ -1,44 +1,47 @@
 """What is known of these entities, answered in time whatever Redis does?
 
-    result = await reader.read([("vehicle", "v-00123"), ("area", "R07-0012")], timeout=0.02)
-    row_numeric[reader.layout("vehicle").numeric_at] = result["vehicle", "v-00123"].numeric
+    known = reader.cached(wanted) or await reader.read(wanted, timeout=0.02)
+    row_numeric[reader.layout("vehicle").numeric_at] = known["vehicle", "v-00123"].numeric
 
 `read` never raises for a fault of the store and never outlives its timeout: what could not be read says so in its outcome and holds
 "not known" (NaN, -1), which the models have learnt.
 
-A read that is late is **not cancelled**. Cancelling closes the connection, so a slow moment of Redis would become a storm of new
-connections exactly then. The call goes on in the background as an *orphan*, its answer fills the cache, and the number of orphans is
-bounded (`Bounds`): with too many of them out nobody asks.
+A read that is late is **not cancelled**: its call goes on in the background as an *orphan* and its answer fills the cache. The number
+of orphans is bounded (`Bounds`): with too many of them out nobody asks. Nothing is asked for twice at once: a read of what is being
+fetched waits for that call, as long as its own timeout lets it. What different reads ask for in one turn of the loop leaves in one write.
 
-Nothing is asked for twice at once: a read of what is being fetched waits for that call, as long as its own timeout lets it.
+A value is decoded and its answer built when it enters the cache; `cached` is two look-ups and a comparison. Whether it is stale is
+judged at every read, by the value's own event time.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from feature_store.breaker import Breaker, State
 from feature_store.cache import Limits, Pair, Recent
+from feature_store.cluster import open_store
 from feature_store.codec import Categorical, Flaw, Numeric, Value, decode
-from feature_store.keys import key
+from feature_store.guarded import Guarded
+from feature_store.keys import key, table_key
 from feature_store.layout import Layout
-from feature_store.store import Bounds, RedisStore, Store, StoreDown
-from kit import logs
+from feature_store.store import Bounds, Store, values
+from feature_store.tables import Table
+from kit.breaker import Breaker, State
 from kit.contract import Contract, Entity as Limit
 from kit.rows import UNKNOWN_CODE
 
-ABANDONED: Final = "Abandoned"  # the fault of a call that `close` ended
+LOOK_EVERY_S: Final = 1.0  # how old the knowledge of a table's generation may be; see `materialise.RETIRED_S`
+MOST_TRIPS: Final = 3  # learn the generation, read, and once more when a new one came into force in between
 
 Clock = Callable[[], float]
-_Found = dict[Pair, Value | None]
-_Call = asyncio.Task[_Found]
+Reply = asyncio.Future[list[bytes | None]]
 
 
 class Outcome(StrEnum):
@@ -48,25 +51,37 @@ class Outcome(StrEnum):
     CACHED = "cached"  # read by this process within the cache's time to live
     STALE = "stale"  # from either, older than the contract's soft limit: use it, and flag it
     EXPIRED = "expired"  # older than the hard limit: not used
-    MISS = "miss"  # the store has none, or has bytes that are no value of this contract
-    UNAVAILABLE = "unavailable"  # the store did not answer in time, or is not asked because it did not before
+    MISS = "miss"  # the table has none, or has bytes that are no value of this contract
+    UNAVAILABLE = (
+        "unavailable"  # the store has no table, or did not answer in time, or is not asked because it did not before
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entity:
-    """One entity as it goes into the packed row: read-only float32 and int32 arrays in its layout's order.
+    """One entity as it goes into the packed row, in its layout's order: read-only float32 and int32 arrays, and the same as tuples.
 
-    `age_s` is how long ago the content was true, None when there is none.
+    `event_time_s` is when the content was true, in seconds since 1970, None when there is none.
     """
 
     outcome: Outcome
     numeric: Numeric
     categorical: Categorical
-    age_s: float | None = None
+    numbers: tuple[float, ...]
+    codes: tuple[int, ...]
+    event_time_s: float | None = None
+
+    def age_s(self, *, now: float) -> float | None:
+        """How long ago the content was true, None when there is none; `now` is in seconds since 1970."""
+        return None if self.event_time_s is None else max(0.0, now - self.event_time_s)
 
 
 class EntityReader(Protocol):
     """What the gateway needs of the feature store; a fake is a few lines."""
+
+    def cached(self, wanted: Sequence[Pair]) -> dict[Pair, Entity] | None:
+        """Every (entity, id) that is wanted when this process knows all of them, else None: ask `read`."""
+        ...
 
     async def read(self, wanted: Sequence[Pair], *, timeout: float) -> dict[Pair, Entity]:
         """Every (entity, id) that is wanted, within `timeout` seconds. Raises KeyError for an entity the contract lacks."""
@@ -76,8 +91,9 @@ class EntityReader(Protocol):
 class FeatureReader:
     """Reads entities through one MGET for whatever this process has not read a moment ago.
 
-    Opens nothing: the pool connects on the first read. Use it in one event loop, and `close` it there.
-    `clock` tells the time of day (ages), `monotonic` the time that passes (cache, breaker).
+    Opens nothing: the first read connects. Use it in one event loop, and `close` it there.
+    `clock` tells the time of day (ages), `monotonic` the time that passes (cache, breaker). `store` may be shared with
+    `SharedQuotas` and `Remembered`: what all of them ask in one turn of the loop is one round trip.
     """
 
     def __init__(
@@ -90,26 +106,29 @@ class FeatureReader:
         breaker: Breaker | None = None,
         limits: Limits | None = None,
         bounds: Bounds | None = None,
-        connect: Callable[[str, Bounds], Store] = RedisStore,
+        connect: Callable[[str, Bounds], Store] = open_store,
     ) -> None:
         self._bounds = bounds or Bounds()
-        self._store = connect(redis_url, self._bounds)
-        self._print = contract.short_fingerprint
-        self._kinds = {e.name: _Kind(Layout.of(contract, e.name), e) for e in contract.entities}
+        self.store = connect(redis_url, self._bounds)
+        self._guarded = Guarded(
+            self.store, "features", calls=self._bounds.calls, monotonic=monotonic, breaker=breaker or Breaker()
+        )
+        self._kinds = {e.name: _Kind(contract, e) for e in contract.entities}
         self._clock, self._monotonic = clock, monotonic
-        self._breaker = breaker or Breaker()
-        self._recent = Recent(limits or Limits())
-        self._calls: set[_Call] = set()
-        self._orphans: set[_Call] = set()
+        self._recent: Recent[_Known] = Recent(limits or Limits())
         self._fetching: dict[Pair, _Call] = {}
-        self._waiting: Counter[_Call] = Counter()  # how many reads wait for the call
-        self.fault: str | None = None  # the kind of the store's last failure, None since it answered; for a log line
+        self._orphans: set[_Call] = set()
         self.flaws: Counter[Flaw] = Counter()  # bytes that were read and were no value; for a counter
 
     @property
     def state(self) -> State:
         """Whether the store is being asked: for a gauge."""
-        return self._breaker.state
+        return self._guarded.state
+
+    @property
+    def fault(self) -> str | None:
+        """The kind of the store's last failure, None since it answered."""
+        return self._guarded.fault
 
     @property
     def orphans(self) -> int:
@@ -120,140 +139,225 @@ class FeatureReader:
         """Where the entity's values belong in the packed row. Raises KeyError."""
         return self._kinds[entity].layout
 
+    def cached(self, wanted: Sequence[Pair]) -> dict[Pair, Entity] | None:
+        """Every (entity, id) that is wanted when this process has read all of them a moment ago, else None. Asks nobody."""
+        at, now = self._monotonic(), self._clock()
+        answer = {}
+        for pair in wanted:
+            known = self._recent.get(pair, now=at)
+            if known is None:
+                return None
+            answer[pair] = known.cached if now <= known.fresh_until_s else known.late(now)
+        return answer
+
     async def read(self, wanted: Sequence[Pair], *, timeout: float) -> dict[Pair, Entity]:
         """Every (entity, id) that is wanted, within `timeout` seconds, duplicates once.
 
         Raises KeyError for an entity that the contract lacks, and nothing else.
         """
         at = self._monotonic()
-        cached = {pair: known[0] for pair in wanted if (known := self._recent.get(pair, now=at)) is not None}
-        lacking = [pair for pair in dict.fromkeys(wanted) if pair not in cached]
+        known = {pair: self._recent.get(pair, now=at) for pair in wanted}
+        lacking = [pair for pair, found in known.items() if found is None]
         fresh = await self._ask(lacking, timeout) if lacking and timeout > 0 else {}
         now = self._clock()
-        answer = {pair: self._kinds[pair[0]].judge(value, Outcome.CACHED, now) for pair, value in cached.items()}
-        for pair in lacking:
-            kind = self._kinds[pair[0]]
-            answer[pair] = kind.judge(fresh[pair], Outcome.HIT, now) if pair in fresh else kind.unavailable
+        answer = {}
+        for pair, found in known.items():
+            if found is not None:
+                answer[pair] = found.judge(found.cached, now)
+            elif (found := fresh.get(pair)) is not None:
+                answer[pair] = found.judge(found.hit, now)
+            else:
+                answer[pair] = self._kinds[pair[0]].unavailable
         return answer
 
     async def close(self) -> None:
-        """End the calls that are out and give the connections back."""
-        for call in self._calls:
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
-        await self._store.close()
+        """End the calls that are out and give the connection back."""
+        await self._guarded.close()
+        await self.store.close()
 
-    async def _ask(self, pairs: list[Pair], timeout: float) -> _Found:
+    async def _ask(self, pairs: list[Pair], timeout: float) -> dict[Pair, "_Known"]:
         """What the store says of each pair; a pair of which it does not say anything in time is absent."""
-        calls = {pair: call for pair in pairs if (call := self._joinable(pair)) is not None}
-        new = [pair for pair in pairs if pair not in calls]
-        keyed = [(pair, key(self._print, self._kinds[pair[0]].layout.entity, pair[1])) for pair in new]
-        if keyed and self._may_call():
-            calls |= dict.fromkeys(new, self._call(keyed))
-        asked = set(calls.values())
-        if not asked:
+        is_down = self._guarded.state is not State.CLOSED  # then nobody is to wait for a call that is out already
+        calls = {} if is_down else {pair: call for pair in pairs if (call := self._fetching.get(pair)) is not None}
+        if (new := [pair for pair in pairs if pair not in calls]) and (begun := self._begin(new)) is not None:
+            calls |= dict.fromkeys(new, begun)
+        if not calls:
             return {}
-        self._waiting.update(asked)
+        asked = set(calls.values())
+        waiter = _Waiter(len(asked), timeout)
+        for call in asked:
+            call.waiters.add(waiter)
         try:
-            await asyncio.wait(asked, timeout=timeout)
+            await waiter.future
         finally:  # also when whoever asked was cancelled
+            waiter.end()
             for call in asked:
-                self._leave(call)
-        answered = {call: call.result() for call in asked if call.done() and not call.cancelled()}
-        return {pair: answered[call][pair] for pair, call in calls.items() if pair in answered.get(call, {})}
+                self._leave(call, waiter)
+        return {pair: call.found[pair] for pair, call in calls.items() if pair in call.found}
 
-    def _joinable(self, pair: Pair) -> _Call | None:
-        """The call that is already out for the pair. With the breaker open there is none: nobody is to wait for a store that is down."""
-        return self._fetching.get(pair) if self._breaker.state is State.CLOSED else None
-
-    def _may_call(self) -> bool:
-        has_room = len(self._orphans) < self._bounds.orphans and len(self._calls) < self._bounds.calls
-        return has_room and self._breaker.allows(now=self._monotonic())
-
-    def _call(self, keyed: list[tuple[Pair, str]]) -> _Call:
-        """Send a call out, where reads of the same pairs find it until it ends."""
-        self._breaker = self._breaker.called()
-        call = asyncio.create_task(self._fetch(keyed, was_probe=self._breaker.state is State.PROBING))
-        self._calls.add(call)
-        pairs = [pair for pair, _ in keyed]
+    def _begin(self, pairs: list[Pair]) -> "_Call | None":
+        """Send a call out, where reads of the same pairs find it until it ends. None when nobody is to ask."""
+        if len(self._orphans) >= self._bounds.orphans:
+            return None
+        call = _Call(pairs)
+        if not self._send(call, pairs):
+            return None
         self._fetching |= dict.fromkeys(pairs, call)
-        call.add_done_callback(partial(self._ended, pairs))
         return call
 
-    def _leave(self, call: _Call) -> None:
-        """One read waits no longer; a call that the last one leaves is an orphan, and stays one."""
-        self._waiting[call] -= 1
-        if self._waiting[call] > 0:
+    def _send(self, call: "_Call", pairs: Sequence[Pair]) -> bool:
+        """One MGET: the tables that have to be looked at, and the pairs whose table is known. Whether it has been sent."""
+        now = self._monotonic()
+        looked: list[_Kind] = []
+        asked: list[tuple[Pair, _Kind, Table]] = []
+        for pair in pairs:
+            kind = self._kinds[pair[0]]
+            if now >= kind.look_at and kind not in looked:
+                looked.append(kind)
+            if kind.table is not None:
+                asked.append((pair, kind, kind.table))
+        keys = [kind.table_key for kind in looked] + [kind.key(table, pair[1]) for pair, kind, table in asked]
+        reply = self._guarded.ask(("MGET", *keys), values(len(keys))) if keys else None
+        if reply is None:
+            return False
+        call.trips += 1
+        reply.add_done_callback(partial(self._answered, call, looked, asked))
+        return True
+
+    def _answered(
+        self, call: "_Call", looked: "list[_Kind]", asked: "list[tuple[Pair, _Kind, Table]]", reply: Reply
+    ) -> None:
+        """Fill the cache, whoever is still waiting. What has no answer because its table was not known, or is new, is asked for again."""
+        if reply.cancelled() or reply.exception() is not None:
+            self._end(call)
             return
-        del self._waiting[call]
-        if not call.done():
-            self._orphans.add(call)
+        now, got = self._monotonic(), reply.result()
+        data = got[len(looked) :]
+        for kind, record in zip(looked, got, strict=False):
+            is_empty = all(value is None for (_, k, _), value in zip(asked, data, strict=True) if k is kind)
+            kind.learn(record, is_empty=is_empty, now=now)
+        for (pair, kind, table), value in zip(asked, data, strict=True):
+            if value is not None or kind.table is table:
+                known = call.found[pair] = self._known(kind, pair[1], value)
+                self._recent.put(pair, known, is_miss=known is kind.miss, now=now)
+        if len(call.found) < len(call.pairs) and call.trips < MOST_TRIPS:
+            again = [p for p in call.pairs if p not in call.found and self._kinds[p[0]].table is not None]
+            if again and self._send(call, again):
+                return
+        self._end(call)
 
-    async def _fetch(self, keyed: list[tuple[Pair, str]], *, was_probe: bool) -> _Found:
-        """One MGET, whatever becomes of whoever asked: fills the cache and tells the breaker. Empty when the store did not answer."""
-        fault: str | None = ABANDONED
-        try:
-            raw = await self._store.mget([stored_at for _, stored_at in keyed])
-            fault = None
-        except StoreDown as down:
-            fault = str(down)
-            return {}
-        finally:  # a probe that never reported would keep the breaker shut for ever
-            now = self._monotonic()
-            self._learn(fault, now=now, was_probe=was_probe)
-        found = {pair: self._value(pair, data) for (pair, _), data in zip(keyed, raw, strict=True)}
-        for pair, value in found.items():
-            self._recent.put(pair, value, now=now)
-        return found
-
-    def _value(self, pair: Pair, data: bytes | None) -> Value | None:
+    def _known(self, kind: "_Kind", entity_id: str, data: bytes | None) -> "_Known":
         """What the store's bytes say; bytes that are no value are as good as none, and counted."""
         if data is None:
-            return None
-        decoded = decode(self._kinds[pair[0]].layout, pair[1], data)
+            return kind.miss
+        decoded = decode(kind.layout, entity_id, data)
         if isinstance(decoded, Flaw):
             self.flaws[decoded] += 1
-            return None
-        return decoded
+            return kind.miss
+        return kind.known(decoded)
 
-    def _learn(self, fault: str | None, *, now: float, was_probe: bool) -> None:
-        """A call has ended, without a fault or with one of this kind: tell the breaker, and the log what has changed by it."""
-        before = self.fault, self._breaker.state is State.CLOSED
-        self.fault = fault
-        self._breaker = (
-            self._breaker.succeeded() if fault is None else self._breaker.failed(now=now, was_probe=was_probe)
-        )
-        # Open and probing count as one: a probe comes and goes every second.
-        after = self.fault, self._breaker.state is State.CLOSED
-        if before != after and fault != ABANDONED:
-            log = logs.get()
-            (log.info if after == (None, True) else log.warning)("feature_store", fault=fault, state=str(self.state))
-
-    def _ended(self, pairs: list[Pair], call: _Call) -> None:
-        self._calls.discard(call)
+    def _end(self, call: "_Call") -> None:
         self._orphans.discard(call)
-        for pair in pairs:
+        for pair in call.pairs:
             if self._fetching.get(pair) is call:
                 del self._fetching[pair]
+        call.is_done = True
+        for waiter in call.waiters:
+            waiter.one_done()
+
+    def _leave(self, call: "_Call", waiter: "_Waiter") -> None:
+        """One read waits no longer; a call that the last one leaves is an orphan, and stays one."""
+        call.waiters.discard(waiter)
+        if not call.waiters and not call.is_done:
+            self._orphans.add(call)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A question to the store, which may take more than one trip, and who waits for its answer."""
+
+    pairs: list[Pair]
+    found: "dict[Pair, _Known]" = field(default_factory=dict)
+    waiters: "set[_Waiter]" = field(default_factory=set)
+    trips: int = 0
+    is_done: bool = False
+
+
+class _Waiter:
+    """One read, until the calls that it needs have ended or its time is over."""
+
+    def __init__(self, calls: int, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = loop.create_future()
+        self._left, self._timer = calls, loop.call_later(timeout, self._wake)
+
+    def one_done(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._wake()
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class _Known(NamedTuple):
+    """What the store said of one entity: the answer when it was read now, the answer when it was read before, and what it is when late."""
+
+    hit: Entity
+    cached: Entity
+    fresh_until_s: float
+    useful_until_s: float
+    nothing: Entity
+
+    def judge(self, fresh: Entity, now: float) -> Entity:
+        """The answer at a time of day; `fresh` is what it is when it is young enough."""
+        return fresh if now <= self.fresh_until_s else self.late(now)
+
+    def late(self, now: float) -> Entity:
+        """The answer after `fresh_until_s`."""
+        if now <= self.useful_until_s:
+            return replace(self.hit, outcome=Outcome.STALE)
+        return replace(self.nothing, outcome=Outcome.EXPIRED, event_time_s=self.hit.event_time_s)
 
 
 class _Kind:
-    """One entity of the contract: its layout, its limits, and its two answers without values."""
+    """One entity of the contract: its layout, its limits, its table, and its answers without values."""
 
-    def __init__(self, layout: Layout, limit: Limit) -> None:
-        self.layout, self._limit = layout, limit
-        self._numeric = np.full(len(layout.numeric), np.nan, np.float32)
-        self._categorical = np.full(len(layout.categorical), UNKNOWN_CODE, np.int32)
-        self._numeric.flags.writeable = self._categorical.flags.writeable = False
-        self.unavailable = Entity(Outcome.UNAVAILABLE, self._numeric, self._categorical)
-        self._miss = Entity(Outcome.MISS, self._numeric, self._categorical)
+    def __init__(self, contract: Contract, limit: Limit) -> None:
+        self.layout, self._limit, self._print = Layout.of(contract, limit.name), limit, contract.short_fingerprint
+        self.table_key = table_key(self._print, limit.name)
+        self.table: Table | None = None
+        self.look_at = float("-inf")
+        self._record: bytes | None = None
+        numeric = np.full(len(self.layout.numeric), np.nan, np.float32)
+        categorical = np.full(len(self.layout.categorical), UNKNOWN_CODE, np.int32)
+        numeric.flags.writeable = categorical.flags.writeable = False
+        self.unavailable = Entity(
+            Outcome.UNAVAILABLE, numeric, categorical, tuple(numeric.tolist()), tuple(categorical.tolist())
+        )
+        miss, for_ever = replace(self.unavailable, outcome=Outcome.MISS), float("inf")
+        self.miss = _Known(miss, miss, for_ever, for_ever, miss)
 
-    def judge(self, value: Value | None, fresh: Outcome, now: float) -> Entity:
-        """The answer for a value of any age; `fresh` is its outcome when it is young enough."""
-        if value is None:
-            return self._miss
-        age_s = max(0.0, now - value.event_time_s)
-        if age_s > self._limit.hard_limit_s:
-            return Entity(Outcome.EXPIRED, self._numeric, self._categorical, age_s)
-        outcome = Outcome.STALE if age_s > self._limit.soft_limit_s else fresh
-        return Entity(outcome, value.numeric, value.categorical, age_s)
+    def key(self, table: Table, entity_id: str) -> str:
+        return key(self._print, self.layout.entity, table.generation, entity_id)
+
+    def learn(self, record: bytes | None, *, is_empty: bool, now: float) -> None:
+        """Somebody has looked which table is in force. That the record is gone is believed when everything else is gone as well."""
+        self.look_at = now + LOOK_EVERY_S
+        if record != self._record and (record is not None or is_empty):
+            self._record, self.table = record, Table.decode(record)
+
+    def known(self, value: Value) -> _Known:
+        what = value.numeric, value.categorical, tuple(value.numeric.tolist()), tuple(value.categorical.tolist())
+        true_at_s = value.event_time_s
+        return _Known(
+            Entity(Outcome.HIT, *what, true_at_s),
+            Entity(Outcome.CACHED, *what, true_at_s),
+            true_at_s + self._limit.soft_limit_s,
+            true_at_s + self._limit.hard_limit_s,
+            self.unavailable,
+        )

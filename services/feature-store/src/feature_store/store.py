@@ -1,42 +1,50 @@
-"""How are bytes fetched from Redis? One command, every time explicit, nothing retried.
+"""What do the reader, the quotas and the remembered answers need of a server? One port, its bounds, and one exception."""
 
-redis-py would wait 5 s to connect, 5 s to read and try ten bounds. Here a call may live for `read_s` at most, and it lives that long
-only in the background: whoever asked has gone on long before. The protocol is pinned to 2, so that a server from 7.0 on is spoken to
-in one way, without a greeting, and a new connection costs one round trip to the kernel and none to the server.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+T = TypeVar("T")
+Part = bytes | str | int
+Parse = Callable[[Any], T]  # what a reply means; raises StoreDown(BAD_REPLY) when it is no answer to the question
 
 BAD_REPLY: Final = "BadReply"
+FULL: Final = "Full"
+LEFT_ALONE: Final = "LeftAlone"  # not asked, because it did not answer before
+TIMEOUT: Final = "TimeoutError"
+CONNECTION: Final = "ConnectionError"
 
 
 class StoreDown(Exception):
-    """The store gave no usable answer; the text names the kind of failure and never the address or a password."""
+    """The store gave no usable answer; the text names the kind of failure and never the address or a password.
+
+    `code` is the first word of the server's own complaint, "" when it was not the server that complained.
+    """
+
+    def __init__(self, fault: str, code: str = "") -> None:
+        super().__init__(fault)
+        self.code = code
 
 
 class Store(Protocol):
-    """What the reader needs of a server."""
+    """A server that takes commands. What it is asked in one turn of the event loop leaves in one write."""
 
-    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The values of the keys in order, None where there is none. Raises `StoreDown`, and nothing of Redis's."""
+    def ask(self, command: tuple[Part, ...], parse: Parse[T], *, urgent: bool = True) -> Awaitable[T]:
+        """Send the command now, even if nobody awaits the answer, which is what `parse` makes of the reply.
+
+        What is not urgent may wait a moment for other commands to leave with. The awaitable raises `StoreDown`, and nothing else.
+        """
         ...
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back; what is out ends in `StoreDown`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Seconds that a connection attempt and a call may last at most; how many calls, each with a connection of its own, may be
-    out at once, and how many of them without anybody who waits.
+    """Seconds that a connection attempt and a call may last at most; how many calls may be out at once, and how many of them without
+    anybody who waits.
 
     A read makes one call at most, so `calls` must be more than the requests that a gateway lets in at once (its `max_in_flight`,
     128) and the orphans together: else a burst would be answered without a healthy store's values.
@@ -48,36 +56,35 @@ class Bounds:
     orphans: int = 8
 
 
-class RedisStore:
-    """A pool of connections to one Redis or Valkey server; `redis_url` is redis://, rediss:// or unix://."""
+def values(count: int) -> Parse[list[bytes | None]]:
+    """Reads the reply to an MGET of so many keys: one string or nothing for each."""
 
-    def __init__(self, redis_url: str, bounds: Bounds) -> None:
-        self._pool = ConnectionPool.from_url(
-            redis_url,
-            protocol=2,
-            socket_connect_timeout=bounds.connect_s,
-            socket_timeout=bounds.read_s,
-            retry=Retry(NoBackoff(), 0),
-            max_connections=bounds.calls,
-            driver_info=None,  # would cost every new connection two commands
-        )
-        self._redis = Redis(connection_pool=self._pool)
-
-    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """One MGET. Raises `StoreDown`, also for a reply that is not one string or nothing for each key."""
-        try:
-            values = await self._redis.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
-            raise StoreDown(type(error).__name__) from error
-        if (
-            not isinstance(values, list)
-            or len(values) != len(keys)
-            or not all(value is None or isinstance(value, bytes) for value in values)
-        ):
+    def parse(reply: Any) -> list[bytes | None]:
+        if type(reply) is not list or len(reply) != count:
             raise StoreDown(BAD_REPLY)
-        return cast("list[bytes | None]", values)
+        for value in reply:
+            if value is not None and type(value) is not bytes:
+                raise StoreDown(BAD_REPLY)
+        return reply
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._redis.aclose()
-        await self._pool.aclose()
+    return parse
+
+
+def value(reply: Any) -> bytes | None:
+    """Reads the reply to a GET."""
+    if reply is not None and type(reply) is not bytes:
+        raise StoreDown(BAD_REPLY)
+    return reply
+
+
+def done(reply: Any) -> None:
+    """Reads the reply of a command that has nothing to say."""
+    if reply != b"OK":
+        raise StoreDown(BAD_REPLY)
+
+
+def whole_number(reply: Any) -> int:
+    """Reads a reply that counts."""
+    if type(reply) is not int:
+        raise StoreDown(BAD_REPLY)
+    return reply
