@@ -12,7 +12,9 @@ from kit import contract
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTS = [
     *sorted(p.parent for p in ROOT.glob("services/*/pyproject.toml")),
+    ROOT / "services" / "gateway" / "client",
     ROOT / "loadtests",
+    ROOT / "loadtests" / "baseline",
     ROOT / "accuracy",
     ROOT / "tests",
 ]

@@ -1,0 +1,1 @@
+"""How fast is the fleet, beside what a good engineer would write without a network? `make bench-fleet`."""
