@@ -29,7 +29,7 @@ K: Final = 8
 INSURERS: Final = tuple(f"i-{n:04d}" for n in range(1, K + 1))
 SECRET: Final = b"s" * 32
 KEY: Final = "test-key"
-ALL: Final = Key("all", hash_key(KEY.encode(), SECRET), frozenset(Scope))
+ALL: Final = Key("all", (hash_key(KEY.encode(), SECRET),), frozenset(Scope))
 HEADERS: Final = {"Authorization": f"Bearer {KEY}"}
 
 QUOTE: Final = {"risk": {"driver": {"age": 34}}}
@@ -150,12 +150,36 @@ class FakeFeatures:
         self.outcome, self.slow = outcome, slow
         self.timeouts: list[float] = []
 
+    def cached(self, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Known] | None:
+        """What was read before, which a test says by the outcome `cached`."""
+        return {pair: entity(pair[0], "cached") for pair in wanted} if self.outcome == "cached" else None
+
     async def read(self, wanted: Sequence[tuple[str, str]], *, timeout: float) -> Mapping[tuple[str, str], Known]:
         """As the port says."""
         self.timeouts.append(timeout)
         if self.slow:
             await asyncio.sleep(timeout)
         return {pair: entity(pair[0], self.outcome) for pair in wanted}
+
+
+class FakeRemembered:
+    """Answers that were given before; with `is_down` nothing is known and nothing is kept."""
+
+    def __init__(self, *, is_down: bool = False) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.is_down = is_down
+
+    def recall(self, digest: str, *, timeout: float) -> asyncio.Future[bytes | None]:
+        """As the port says."""
+        recalled: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        recalled.set_result(None if self.is_down or timeout <= 0 else self.kept.get(digest))
+        return recalled
+
+    def remember(self, digest: str, body: bytes, *, seconds: int) -> bool:
+        """As the port says."""
+        if not self.is_down and seconds > 0:
+            self.kept.setdefault(digest, body)
+        return not self.is_down
 
 
 @dataclass
@@ -169,13 +193,14 @@ class World:
     keys: tuple[Key, ...] = (ALL,)
     limits: Limits = field(default_factory=lambda: Limits(max_in_flight=16, budget_ms=150))
     docs: bool = True
+    remembered: "FakeRemembered | None" = None
     health: Health = field(default_factory=Health)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Outside]:
         """The seam where the real app opens channels."""
-        yield Outside(self.features, self.classifier, self.regressor)
+        yield Outside(self.features, self.classifier, self.regressor, self.remembered)
 
     def parts(self) -> Parts:
         """What `create_app` takes."""
@@ -188,6 +213,7 @@ class World:
             health=self.health,
             registry=self.registry,
             connect=self.connect,
+            answers_s=60,
         )
 
     def count(self, name: str, **labels: str) -> float:
@@ -211,6 +237,7 @@ async def running(world: World) -> AsyncIterator[ASGIApp]:
             model.behaviour = behaviour
             model.timeouts.clear()
             model.rows.clear()
+        world.features.timeouts.clear()
 
         async def started(scope: AsgiScope, receive: Receive, send: Send) -> None:
             scope["state"] = dict(state or {})

@@ -1,8 +1,11 @@
 """How a budget is split."""
 
-import pytest
+from random import Random
 
-from gateway.domain.deadline import Deadline
+import pytest
+from hypothesis import given, strategies as st
+
+from gateway.domain.deadline import LEAST_RESERVE_S, MOST_MEASURED_S, Deadline, Measured
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,33 @@ def test_each_step_is_told_what_is_left(budget: float, elapsed: float, features:
 def test_nothing_is_left_after_the_deadline() -> None:
     """What is left is never negative: it is shown to the caller."""
     assert 0.0 == Deadline.after(0.1, now=5.0).left(now=6.0)
+
+
+def test_merging_is_left_the_time_that_it_takes() -> None:
+    """When it was measured to be more than the reserve, models have so much less."""
+    deadline = Deadline.after(0.150, now=10.0)
+
+    assert pytest.approx(0.138) == deadline.for_call(now=10.0, measured=0.012)
+    assert deadline.for_call(now=10.0) == deadline.for_call(now=10.0, measured=0.0001)
+
+
+def test_what_is_measured_is_about_the_slowest_of_a_hundred() -> None:
+    """Whatever the times are like, about one in a hundred takes longer."""
+    random, measured, longer = Random(1), Measured(), 0  # noqa: S311 -- a simulation
+    for number in range(60_000):
+        took_s = random.lognormvariate(-6.0, 0.5)
+        if number >= 20_000:
+            longer += took_s > measured.seconds
+        measured = measured.took(took_s)
+
+    assert 0.007 < longer / 40_000 < 0.013
+
+
+@given(st.lists(st.floats(0, 10)))
+def test_what_is_measured_stays_within_reason(times_s: list[float]) -> None:
+    """A process that stood still for a while must still ask its models."""
+    measured = Measured()
+    for took_s in times_s:
+        measured = measured.took(took_s)
+
+        assert LEAST_RESERVE_S <= measured.seconds <= MOST_MEASURED_S

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 from support import INSURERS, LOG_PREMIUM, MOTOR, PANEL, PROBABILITY, K, serving
 
 from gateway.domain.answers import Band, Panel
-from gateway.domain.serving import Standing
+from gateway.domain.serving import Serving, Standing
 from gateway.ports import Answer
 from gateway.pricing.merge import Merged, at_rate, bands, count, merge
 from kit.calibration import Bands, Cells, Counts, Intervals, Probabilities, Table
@@ -38,6 +39,21 @@ KEY = standing(5)
 PRICES = np.linspace(700.0, 400.0, K).round(2)
 
 
+def merge_one(
+    made: Serving,
+    at: Standing,
+    probability: Answer | None,
+    log_premium: Answer | None,
+    *,
+    chosen: tuple[int, ...] | None = None,
+    ipt_rate: float = 0.12,
+) -> Merged:
+    """A batch of one row."""
+    batch = [None if array is None else array[np.newaxis] for array in (probability, log_premium)]
+    factors, inside = np.array([at_rate(ipt_rate)]), np.zeros(1, bool)
+    return merge(made, at, *batch, chosen=chosen, factors=factors, is_outside=inside)
+
+
 def merged(
     probability: Answer | None = PROBABILITY,
     log_premium: Answer | None = LOG_PREMIUM,
@@ -45,20 +61,25 @@ def merged(
     ipt_rate: float = 0.12,
 ) -> Merged:
     """One row's merge."""
-    batch = [None if array is None else array[np.newaxis] for array in (probability, log_premium)]
-    return merge(serving(), KEY, *batch, chosen=chosen, ipt_rate=ipt_rate)
+    return merge_one(serving(), KEY, probability, log_premium, chosen=chosen, ipt_rate=ipt_rate)
 
 
-def prices(found: Merged) -> dict[str, list[float]]:
-    """The columns of prices, which are all there."""
-    columns = {"low": found.insurers.low, "premium": found.insurers.premium, "high": found.insurers.high}
-    return {name: column.tolist() for name, column in columns.items() if column is not None}
+def prices(found: Merged, row: int = 0) -> dict[str, list[float]]:
+    """A row's prices in pounds, which are all there."""
+    assert found.insurers.pence is not None
+    return dict(zip(("low", "premium", "high"), (found.insurers.pence[:, row] / 100).tolist(), strict=True))
+
+
+def likely(found: Merged, row: int = 0) -> list[bool]:
+    """Who of a row is likely to quote."""
+    assert found.insurers.is_likely is not None
+    return [bool(yes) for yes in found.insurers.is_likely[row]]
 
 
 def cheapest(found: Merged) -> tuple[str, Band]:
-    """The panel's cheapest, which is there."""
-    assert found.panel.cheapest is not None
-    return found.panel.cheapest
+    """The first row's cheapest, which is there."""
+    assert found.panels[0].cheapest is not None
+    return found.panels[0].cheapest
 
 
 def test_the_premium_is_the_median() -> None:
@@ -71,7 +92,7 @@ def test_the_premium_is_the_median() -> None:
 
 def test_likely_begins_at_the_threshold() -> None:
     """The bundle says where."""
-    assert ["likely"] * 5 + ["unlikely"] * 3 == merged().insurers.status
+    assert [True] * 5 + [False] * 3 == likely(merged())
 
 
 def test_the_panel_counts_likely_insurers_only() -> None:
@@ -79,13 +100,13 @@ def test_the_panel_counts_likely_insurers_only() -> None:
     found = merged()
     insurer, band = cheapest(found)
 
-    assert (5, "i-0005", PRICES[4]) == (found.panel.likely, insurer, band.premium)
-    assert PRICES[:5].mean().round(2) == found.panel.mean_of_five_cheapest
+    assert (5, "i-0005", PRICES[4]) == (found.panels[0].likely, insurer, band.premium)
+    assert PRICES[:5].mean().round(2) == found.panels[0].mean_of_five_cheapest
 
 
 def test_the_mean_is_of_the_five_cheapest() -> None:
     """Of seven likely ones, two do not count."""
-    panel = merged(probability=np.array([0.9] * 7 + [0.1])).panel
+    (panel,) = merged(probability=np.array([0.9] * 7 + [0.1])).panels
 
     assert (7, PRICES[2:7].mean().round(2)) == (panel.likely, panel.mean_of_five_cheapest)
 
@@ -100,7 +121,7 @@ def test_the_mean_is_of_the_five_cheapest() -> None:
 )
 def test_what_cannot_be_said_is_not_said(probability: Answer | None, log_premium: Answer | None, panel: Panel) -> None:
     """Without one model, or without a likely insurer, there is no cheapest price."""
-    assert panel == merged(probability, log_premium).panel
+    assert [panel] == merged(probability, log_premium).panels
 
 
 def test_a_subset_is_the_same_in_its_own_order() -> None:
@@ -109,7 +130,7 @@ def test_a_subset_is_the_same_in_its_own_order() -> None:
 
     assert (INSURERS[6], INSURERS[1]) == some.insurers.ids
     assert [prices(everybody)["premium"][place] for place in (6, 1)] == prices(some)["premium"]
-    assert ["unlikely", "likely"] == some.insurers.status
+    assert [False, True] == likely(some)
     assert INSURERS[1] == cheapest(some)[0]
 
 
@@ -126,15 +147,48 @@ def test_calibration_depends_on_what_was_answered() -> None:
         intervals=Intervals(by_key(Table.constant(0.0, 0.0), 5, [-1.0, 1.0])),
         probabilities=Probabilities(by_key(Table.constant(1.0, 1.0, 0.0, effects=1), 5, [9.0])),
     )
-    arrays = PROBABILITY[np.newaxis], LOG_PREMIUM[np.newaxis]
     known, young, other = (
-        merge(made, at, *arrays, chosen=None, ipt_rate=0.12) for at in (standing(5), standing(5, 20.0), standing(6))
+        merge_one(made, at, PROBABILITY, LOG_PREMIUM) for at in (standing(5), standing(5, 20.0), standing(6))
     )
 
-    assert (8, 5) == (known.panel.likely, other.panel.likely)
+    assert (8, 5) == (known.panels[0].likely, other.panels[0].likely)
     assert (PRICES * np.exp(1.2)).round(2).tolist() == pytest.approx(prices(known)["high"], abs=0.03)
     assert (PRICES * np.exp(1.3)).round(2).tolist() == pytest.approx(prices(young)["high"], abs=0.03)
     assert (PRICES * np.exp(0.2)).round(2).tolist() == pytest.approx(prices(other)["high"], abs=0.03)
+
+
+@given(st.data())
+def test_a_row_is_the_same_in_any_batch(data: st.DataObject) -> None:
+    """Whoever else is answered at the same moment changes nothing: not a price, not a status, not the panel."""
+    size = data.draw(st.integers(1, 12))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    probability = random.random((size, K))
+    log_premium = np.sort(random.normal(6.0, 0.5, (size, K, 3)), axis=2)
+    factors, is_outside = random.uniform(0.9, 1.1, size), random.random(size) < 0.3
+    keys, places = np.full(size, 5), np.repeat(KEY.quote.places, size, axis=0)
+    at = Standing(*[Cells(keys, places)] * 2)
+    made = serving()
+    whole = merge(made, at, probability, log_premium, chosen=None, factors=factors, is_outside=is_outside)
+    row = data.draw(st.integers(0, size - 1))
+    one = slice(row, row + 1)
+    alone = merge(
+        made,
+        KEY,
+        probability[one],
+        log_premium[one],
+        chosen=None,
+        factors=factors[one],
+        is_outside=is_outside[one],
+    )
+
+    assert alone.panels == whole.panels[one]
+    assert prices(alone) == prices(whole, row)
+    assert likely(alone) == likely(whole, row)
+
+
+def test_a_price_beyond_all_reason_is_what_there_is_room_for() -> None:
+    """Ten million pounds less a penny."""
+    assert 9_999_999.99 == prices(merged(log_premium=LOG_PREMIUM + 12.0))["premium"][0]
 
 
 def test_the_panels_bands_are_calibrated_apart() -> None:

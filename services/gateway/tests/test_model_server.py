@@ -7,17 +7,11 @@ from collections.abc import Mapping
 import grpc
 import numpy as np
 import pytest
+from asking import branch
 from support import MOTOR
 from wire import Answers, fixed, model_server
 
-from gateway.adapters.model_server import (
-    ModelServer,
-    Output,
-    classifier_outputs,
-    open_channel,
-    read_answer,
-    regressor_outputs,
-)
+from gateway.adapters.model_server import ModelServer, Output, classifier_outputs, read_answer, regressor_outputs
 from gateway.domain.errors import BranchFailed, BranchRubbish, BranchTimeout, BranchUnavailable
 from gateway.ports import Answer
 from kit.tensors import Request, encode_response
@@ -32,10 +26,10 @@ def response(array: Answer, name: str = "probability") -> bytes:
 
 
 async def ask(port: int, *, rows: int = 1, timeout: float = 2.0, outputs: Mapping[str, Output] = OUTPUTS) -> Answer:
-    """One call through a channel of its own."""
+    """One call through a connection of its own."""
     numeric, categorical = np.full((rows, N), 0.5, np.float32), np.full((rows, M), 2, np.int32)
-    async with open_channel(f"127.0.0.1:{port}") as channel:
-        server = ModelServer(channel, "quote-classifier", 7, outputs)
+    async with branch(f"127.0.0.1:{port}") as attempts:
+        server = ModelServer(attempts, "quote-classifier", 7, outputs)
         return await server.predict("packed", numeric, categorical, timeout=timeout)
 
 
@@ -106,28 +100,6 @@ async def test_a_server_that_is_not_there_is_unavailable_at_once() -> None:
             await ask(port, timeout=2.0)
 
 
-async def test_a_restarted_server_is_found_again() -> None:
-    """Within three seconds, through the same channel."""
-    row = np.zeros((1, N), np.float32), np.zeros((1, M), np.int32)
-    async with model_server(fixed(3)) as port:
-        channel = open_channel(f"127.0.0.1:{port}")
-        server = ModelServer(channel, "quote-classifier", 7, OUTPUTS)
-        await server.predict("packed", *row, timeout=2.0)
-    with pytest.raises(BranchUnavailable):
-        await server.predict("packed", *row, timeout=0.5)
-
-    async with model_server(fixed(3), port), asyncio.timeout(3):
-        while True:
-            try:
-                answer = await server.predict("packed", *row, timeout=0.5)
-                break
-            except BranchFailed:
-                await asyncio.sleep(0.05)
-    await channel.close(None)
-
-    assert (1, 3) == answer.shape
-
-
 async def test_a_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
     """A stopped process still has an open port: the call ends with its time, not with TCP's."""
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(BranchTimeout):
@@ -147,8 +119,8 @@ def test_log_pounds_beyond_belief_are_rubbish() -> None:
 async def test_one_model_is_asked_by_both_names() -> None:
     """The fixture's two models are told apart by what the request names."""
     answers: Answers = fixed(3)
-    async with model_server(answers) as port, open_channel(f"127.0.0.1:{port}") as channel:
-        server = ModelServer(channel, "premium-regressor", 1, regressor_outputs(3))
+    async with model_server(answers) as port, branch(f"127.0.0.1:{port}") as attempts:
+        server = ModelServer(attempts, "premium-regressor", 1, regressor_outputs(3))
         row = np.zeros((4, N), np.float32), np.zeros((4, M), np.int32)
 
         assert (4, 2, 3) == (await server.predict("panel", *row, timeout=2.0)).shape

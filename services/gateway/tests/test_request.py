@@ -10,7 +10,7 @@ from support import INSURERS, MOTOR
 
 from gateway.api import explain
 from gateway.api.contradictions import Contradictions
-from gateway.api.json_text import key_count, parse
+from gateway.api.json_text import has_other_keys, parse
 from gateway.api.problems import Code, Refusal, Wrong
 from gateway.api.request import DISAGREEMENT, ballpark_reader, quotes_reader
 from gateway.api.shape import Choice, Flag, Many, Node, Number, Record, Text, Whole, quotes_request
@@ -155,10 +155,10 @@ def test_what_is_not_json_is_a_400(body: bytes, loc: list[str]) -> None:
 
 
 def test_an_escaped_key_is_a_key() -> None:
-    """Escapes make the fast count of keys impossible; the exact look finds nothing wrong."""
+    """Escapes make a fast count of keys impossible; the exact look finds nothing wrong."""
     body = b'{"risk":{"driver":{"\\u0061ge":30},"cover":{"cover":"tpo"}}}'
 
-    assert None is key_count(body)
+    assert has_other_keys(body, 4)
     assert {"age": 30, "cover": "tpo"} == READER.read(body).risk.values
 
 

@@ -8,30 +8,42 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from starlette.types import Receive, Scope as AsgiScope, Send
 
 from feature_store.layout import entity_layout
+from feature_store.quotas import SharedQuotas
 from feature_store.reader import FeatureReader
-from gateway.adapters.keys import read_keys, read_secret
-from gateway.adapters.model_server import ModelServer, classifier_outputs, open_channel, regressor_outputs
+from feature_store.remembered import Remembered
+from gateway.adapters.addresses import BadTarget, read_target
+from gateway.adapters.attempts import Attempts
+from gateway.adapters.keys import BadKeys, KeysFile, read_keys, read_secret
+from gateway.adapters.model_server import ModelServer, classifier_outputs, regressor_outputs
+from gateway.adapters.quotas import StoredQuotas
+from gateway.adapters.replicas import Replicas
 from gateway.api import calls, pages
 from gateway.api.access import Access, hash_key
 from gateway.api.admin import create_admin
-from gateway.api.edge import Api, Edge, Limits
+from gateway.api.branches import BranchSeries
+from gateway.api.edge import Api, Limits
 from gateway.api.health import Health
 from gateway.api.ids import new_id
+from gateway.api.memory import Memory
 from gateway.api.metrics import TRACK, Metrics
 from gateway.api.protocol import BoundedProtocol
+from gateway.api.quotas import Quotas
+from gateway.api.sharing import SharedSeries
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import GatewayError
 from gateway.domain.keys import Key, Scope
+from gateway.domain.reasons import Branch
 from gateway.domain.risk import QuoteRequest, Risk
 from gateway.domain.serving import Serving
 from gateway.domain.trace import Trace
@@ -45,6 +57,7 @@ LAST_REQUESTS_S: Final = 0.5  # whoever has just connected is about to ask; an i
 STOP_WITHIN_S: Final = 5  # what is in flight at the end has so long; every budget is shorter
 WARM_UP_S: Final = 0.5
 BACKLOG: Final = 2048
+KEYS_EVERY_S: Final = 2.0
 GC_THRESHOLDS: Final = (50_000, 10, 10)
 
 Connect = Callable[[], AbstractAsyncContextManager[Outside]]
@@ -63,29 +76,86 @@ class Parts:
     registry: CollectorRegistry
     connect: Connect
     clock: Callable[[], float] = time.monotonic
+    keys_file: KeysFile | None = None  # followed while we run
+    answers_s: int = 0  # how long a quote that its caller has named has the same answer
 
 
 def create_app(parts: Parts) -> FastAPI:
     """The public app. Nothing is opened here: the lifespan connects, and closes in reverse order."""
     metrics = Metrics.register(parts.registry)
-    metrics.bundle.labels(parts.serving.bundle, TRACK).set(1)
+    metrics.bundle.set(1, parts.serving.bundle, TRACK)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Api]]:
         async with parts.connect() as outside:
             pricer = Pricer(parts.contract, parts.serving, outside, layouts(parts.contract), parts.clock)
-            await warm_up(pricer, parts.clock)
-            table = calls.calls(parts.contract, parts.serving, pricer, clock=parts.clock, new_id=new_id)
-            yield {
-                "api": Api(table, parts.access, parts.limits, parts.health, metrics, clock=parts.clock, new_id=new_id)
-            }
+            await warm_up(parts.contract, pricer, parts.clock)
+            table = calls.calls(
+                parts.contract,
+                parts.serving,
+                pricer,
+                Memory(outside.remembered, parts.answers_s),
+                clock=parts.clock,
+                new_id=new_id,
+            )
+            api = Api(table, parts.access, parts.limits, parts.health, metrics, clock=parts.clock, new_id=new_id)
+            works = [api.admission.watch()]
+            if parts.keys_file is not None:
+                works.append(follow_keys(parts.keys_file, parts.access))
+            shared = SharedSeries(pricer.coalescers)
+            parts.registry.register(shared)
+            try:
+                async with in_background(*works):
+                    yield {"api": api}
+            finally:
+                parts.registry.unregister(shared)
+                pricer.close()
 
-    app = FastAPI(
+    app = App(
         title="Ballpark", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.add_middleware(Edge)
     pages.add(app, parts.contract, parts.serving, docs=parts.docs)
     return app
+
+
+class App(FastAPI):
+    """The edge stands before the framework, of which no layer is on the way of a call."""
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            api: Api = scope["state"]["api"]
+            await api.handle(super().__call__, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+@asynccontextmanager
+async def in_background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """These go on until the block ends. Raises then what ended one of them before."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def follow_keys(file: KeysFile, access: Access) -> None:
+    """Take up the keys of a file whenever it changes; while it is bad, the keys that were good stay."""
+    while True:
+        await asyncio.sleep(KEYS_EVERY_S)
+        try:
+            keys = file.changed()
+        except BadKeys as error:
+            logs.get().error("keys_refused", error=str(error))
+            continue
+        if keys is not None:
+            access.replace(keys)
+            logs.get().info("keys_read", keys=len(keys))
 
 
 def layouts(contract: Contract) -> Layouts:
@@ -93,46 +163,69 @@ def layouts(contract: Contract) -> Layouts:
     return {entity.name: entity_layout(contract, entity.name) for entity in contract.entities}
 
 
-async def warm_up(pricer: Pricer, clock: Callable[[], float]) -> None:
+async def warm_up(contract: Contract, pricer: Pricer, clock: Callable[[], float]) -> None:
     """Ask once for a price, so that no customer waits for connections and first calls; who does not answer is no reason to wait."""
-    request = QuoteRequest(Risk({"age": 40}), quote_id="warm-up")
+    nobodys = {entity.name: "warm-up" for entity in contract.entities}
+    request = QuoteRequest(Risk({"age": 40}, nobodys), quote_id="warm-up")
     with contextlib.suppress(GatewayError):
-        await pricer.quotes(request, Deadline.after(WARM_UP_S, now=clock()), Trace())
+        pricer.answers([await pricer.quotes(request, Deadline.after(WARM_UP_S, now=clock()), Trace())])
 
 
-def connect(settings: Settings, contract: Contract, serving: Serving) -> Connect:
-    """How the real app reaches its models and its feature store. Raises `BadSettings` for a URL that no client understands."""
+def connect(
+    settings: Settings, contract: Contract, serving: Serving, access: Access, registry: CollectorRegistry
+) -> Connect:
+    """How the real app reaches its models and its feature store. Raises `BadSettings` for what no client understands."""
     try:
         features = FeatureReader(settings.redis_url, contract)  # opens nothing yet
     except ValueError:  # whose text may hold the password
         raise BadSettings("GATEWAY_REDIS_URL must be redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH") from None
+    insurers = len(serving.insurers)
+    branches = (
+        (Branch.CLASSIFIER, settings.classifier_target, serving.classifier, classifier_outputs(insurers)),
+        (Branch.REGRESSOR, settings.regressor_target, serving.regressor, regressor_outputs(insurers)),
+    )
+    for branch, target, _, _ in branches:
+        try:
+            read_target(target)
+        except BadTarget as error:
+            raise BadSettings(f"GATEWAY_{branch.upper()}_TARGET: {error}") from None
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Outside]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(features.close)
+            stored = SharedQuotas(features.store)
+            stack.push_async_callback(stored.close)
+            quotas = Quotas(StoredQuotas(stored), time.monotonic)
+            stack.push_async_callback(quotas.close)
+            access.share(quotas)
+            attempts = {}
             servers = []
-            for target, model, outputs in (
-                (settings.classifier_target, serving.classifier, classifier_outputs(len(serving.insurers))),
-                (settings.regressor_target, serving.regressor, regressor_outputs(len(serving.insurers))),
-            ):
-                channel = await stack.enter_async_context(open_channel(target))
-                servers.append(ModelServer(channel, model.project, model.version, outputs))
-            yield Outside(features, *servers)
+            for branch, target, model, outputs in branches:
+                replicas = await stack.enter_async_context(Replicas(branch, read_target(target)).opened())
+                attempts[branch] = Attempts(branch, replicas)
+                servers.append(ModelServer(attempts[branch], model.project, model.version, outputs))
+            series = BranchSeries({branch: each.readings for branch, each in attempts.items()})
+            registry.register(series)
+            stack.callback(registry.unregister, series)
+            remembered = Remembered(features.store, serving.bundle)
+            stack.push_async_callback(remembered.close)
+            classifier, regressor = servers
+            yield Outside(features, classifier, regressor, remembered)
 
     return opened
 
 
 def read_access(settings: Settings) -> Access:
     """The keys that are accepted. Raises `BadSettings` or `BadKeys`."""
-    dev_key, keys, secret = settings.accepted_dev_key(), [], os.urandom(32)
+    dev_key, keys, own, secret = settings.accepted_dev_key(), [], [], os.urandom(32)
     if settings.keys_file is not None:
         if settings.keys_secret_file is None:
             raise BadSettings("GATEWAY_KEYS_FILE needs GATEWAY_KEYS_SECRET_FILE")
         keys, secret = read_keys(settings.keys_file), read_secret(settings.keys_secret_file)
     if dev_key is not None:
-        keys.append(Key("dev", hash_key(dev_key.encode(), secret), frozenset(Scope)))
-    return Access(keys, secret)
+        own.append(Key("dev", (hash_key(dev_key.encode(), secret),), frozenset(Scope)))
+    return Access(keys, secret, own=own)
 
 
 def bind(host: str, port: int, setting: str) -> socket.socket:
@@ -189,6 +282,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_WITHIN_S,

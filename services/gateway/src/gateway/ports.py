@@ -1,5 +1,6 @@
 """What does pricing need from outside? Protocols in our own words: a fake of each is a few lines."""
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -33,8 +34,24 @@ class Known(Protocol):
 class FeatureReader(Protocol):
     """What is known of a car or an area beforehand."""
 
+    def cached(self, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Known] | None:
+        """Every (entity, id) that is wanted, when this process knows them all; None otherwise."""
+        ...
+
     async def read(self, wanted: Sequence[tuple[str, str]], *, timeout: float) -> Mapping[tuple[str, str], Known]:
         """Every (entity, id) that is wanted, within `timeout` seconds. Raises nothing for a fault of the store."""
+        ...
+
+
+class Remembered(Protocol):
+    """Answers that were given before, by a digest of their question, shared by all gateways with the same bundle."""
+
+    def recall(self, digest: str, *, timeout: float) -> Future[bytes | None]:
+        """The answer, or None when there is none or it is not known within `timeout` seconds. Never raises."""
+        ...
+
+    def remember(self, digest: str, body: bytes, *, seconds: int) -> bool:
+        """Keep an answer for so long, unless there is one already; whether it is on its way. Waits for nothing, never raises."""
         ...
 
 
@@ -47,4 +64,16 @@ class Model(Protocol):
         The classifier's `packed` gives [B, K] probabilities, the regressor's `packed` [B, K, 3] and its `panel` [B, 2, 3]
         quantiles of log pounds. Raises `BranchFailed`, and nothing of the transport's.
         """
+        ...
+
+
+class QuotaUnavailable(Exception):
+    """Whoever keeps the shared quotas does not answer."""
+
+
+class SharedQuotas(Protocol):
+    """The quotas that all gateways share."""
+
+    async def lease(self, key_id: str, *, per_minute: int, burst: int, tokens: int) -> int:
+        """Take up to `tokens` from a key's quota at once: how many there were, from 0. Raises `QuotaUnavailable`."""
         ...

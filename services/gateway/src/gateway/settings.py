@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     store: Needed = Field(description="The artefact store: a directory or any fsspec URL.")
     release: Needed = Field(description="Path or URL of release.json, which names the bundle in force.")
     classifier_target: Needed = Field(
-        description="gRPC target of the quote classifier: `host:port` or `dns:///name:port`."
+        description="gRPC target of the quote classifier: `host:port`, `dns:///name:port` or `ipv4:address:port,address:port`."
     )
     regressor_target: Needed = Field(description="gRPC target of the premium regressor.")
     redis_url: Needed = Field(description="The feature store: redis://, rediss:// or unix://.")
@@ -45,9 +45,14 @@ class Settings(BaseSettings):
         description=f"A key with all scopes, on loopback only; {DEV_KEY} when unset, none when empty.",
     )
     budget_ms: Annotated[int, Field(ge=5, le=2000)] = Field(150, description="The budget of a request that names none.")
-    max_in_flight: PositiveInt = Field(128, description="More requests than so many at once are refused with 503.")
+    max_in_flight: PositiveInt = Field(
+        128, description="At most so many requests at once; further ones get a 503. Under overload it adapts to fewer."
+    )
     drain_s: Annotated[float, Field(ge=0, le=60)] = Field(
         1.0, description="How long after SIGTERM requests are still accepted, so that balancers notice first."
+    )
+    answers_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        3600, description="Seconds for which a quote that its caller has named has the same answer; 0 for none."
     )
     docs: bool = Field(True, description="Whether /openapi.json and /docs are served.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

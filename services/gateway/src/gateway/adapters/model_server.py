@@ -1,32 +1,14 @@
-"""How is a model server asked? One gRPC channel for each model, raw bytes both ways, and nothing in the answer is trusted."""
+"""What is said to a model server, and what does it answer? Raw bytes both ways, and nothing in the answer is trusted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-import grpc
-import grpc.aio
 import numpy as np
 
-from gateway.domain.errors import BranchFailed, BranchRubbish, BranchTimeout, BranchUnavailable
+from gateway.adapters.attempts import Attempts
+from gateway.domain.errors import BranchRubbish
 from gateway.ports import Answer, Categorical, Numeric
 from kit.tensors import BadTensor, decode_response, encode_request
-
-PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
-
-# Every pod behind a name gets its share. Retries are off: gRPC's own ones hang or lose calls at a few milliseconds of back-off.
-SERVICE_CONFIG: Final = '{"loadBalancingConfig": [{"round_robin": {}}]}'
-CHANNEL_OPTIONS: Final = (
-    ("grpc.service_config", SERVICE_CONFIG),
-    ("grpc.enable_retries", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),  # also how long one attempt to connect may take
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.dns_min_time_between_resolutions_ms", 5000),
-)
-
-# Any other status means that the server refused, or is not there.
-ERRORS: Final[Mapping[grpc.StatusCode, type[BranchFailed]]] = {grpc.StatusCode.DEADLINE_EXCEEDED: BranchTimeout}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +34,18 @@ def regressor_outputs(insurers: int) -> Mapping[str, Output]:
     }
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel to one model's servers; `target` is `host:port`, or `dns:///name:port` for all pods behind a name."""
-    return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-
-
 class ModelServer:
-    """One version of one model behind TensorFlow Serving's Predict. Holds no channel: the life cycle owns that."""
+    """One version of one model behind TensorFlow Serving's Predict, on all of its replicas."""
 
-    def __init__(self, channel: grpc.aio.Channel, model: str, version: int, outputs: Mapping[str, Output]) -> None:
-        self._predict = channel.unary_unary(
-            PREDICT, request_serializer=None, response_deserializer=None
-        )  # bytes as they are
-        self._model, self._version, self._outputs = model, version, outputs
+    def __init__(self, attempts: Attempts, model: str, version: int, outputs: Mapping[str, Output]) -> None:
+        self._attempts, self._model, self._version, self._outputs = attempts, model, version, outputs
 
     async def predict(self, signature: str, numeric: Numeric, categorical: Categorical, *, timeout: float) -> Answer:
         """As `gateway.ports.Model` says."""
-        output = self._outputs[signature]
+        output, rows = self._outputs[signature], len(numeric)
         inputs = {"numeric": numeric, "categorical": categorical}
         request = encode_request(self._model, self._version, signature, inputs, (output.name,))
-        try:
-            response = await self._predict(request, timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            raise ERRORS.get(error.code(), BranchUnavailable)(error.code().name) from None
-        return read_answer(response, output, len(numeric))
+        return await self._attempts.ask(request, lambda response: read_answer(response, output, rows), timeout=timeout)
 
 
 def read_answer(response: bytes, output: Output, rows: int) -> Answer:

@@ -61,11 +61,19 @@ def _operation(path: str, method: str, operation: Schema) -> Iterator[str]:
         for example in content["examples"].values():
             yield f"<details><summary>{escape(example['summary'])}</summary><pre>{_curl(path, example['value'])}</pre></details>"
     yield "<h3>Answers</h3>"
-    answers = [
-        (status, _kind(next(iter(answer["content"].values()))["schema"]), escape(answer["description"]))
+    answers = {status: next(iter(answer["content"].values())) for status, answer in operation["responses"].items()}
+    told = [
+        (status, _kind(answers[status]["schema"]), _headers(answer["headers"]), escape(answer["description"]))
         for status, answer in operation["responses"].items()
     ]
-    yield from _table(("status", "body", "when"), answers)
+    yield from _table(("status", "body", "headers", "when"), told)
+    for example in answers["200"]["examples"].values():
+        text = escape(json.dumps(example["value"], indent=1))
+        yield f"<details><summary>{escape(example['summary'])}</summary><pre>{text}</pre></details>"
+
+
+def _headers(headers: Schema) -> str:
+    return ", ".join(f"<code>{escape(name)}</code>" for name in headers)
 
 
 def _schema(name: str, schema: Schema) -> Iterator[str]:

@@ -12,22 +12,26 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope as AsgiScope, Send
 
 from gateway.api.access import Access
+from gateway.api.admission import Admission
 from gateway.api.exchange import JSON, NO_CONTENT_BUT_DATA, Exchange, Gone
 from gateway.api.health import Health
 from gateway.api.metrics import Metrics
-from gateway.api.problems import OF_ERRORS, Code, Refusal
+from gateway.api.problems import OF_ERRORS, RETRY_SOON, SHED, Code, Refusal
 from gateway.domain.errors import NoAnswer
 from gateway.domain.keys import Scope
+from gateway.domain.limiter import Limit
+from gateway.domain.reasons import CallOutcome
 from gateway.domain.thinning import Thinning
+from gateway.domain.trace import Trace
 from kit import logs
 
 Clock = Callable[[], float]
 
-RETRY_SOON: Final = ((b"retry-after", b"1"),)
 JSON_HEADERS: Final = ((b"content-type", JSON), NO_CONTENT_BUT_DATA)
 OTHER: Final = "other"  # the route's label of whatever is not a call
 HUNG_UP: Final = 499
 REFUSED_LINES_A_SECOND: Final = 10
+KEY_CODES: Final = frozenset({Code.NO_KEY, Code.NO_SCOPE, Code.QUOTA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +65,46 @@ class Api:
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
-        self._calls, self._access, self._limits = calls, access, limits
-        self._health, self._metrics = health, metrics
+        self._calls, self._access = calls, access
+        self.health, self.budget_ms = health, limits.budget_ms
+        self._metrics = metrics
         self._clock, self._new_id = clock, new_id
-        self._in_flight = 0
         self._refused_lines = Thinning(REFUSED_LINES_A_SECOND)
-        metrics.in_flight.set_function(lambda: self._in_flight)
+        budget_s = limits.budget_ms / 1000
+        limit = Limit.full(most=limits.max_in_flight, budget_s=budget_s)
+        self.admission = Admission(access, limit, metrics, budget_s=budget_s, clock=clock)
+        self.routes = {path.encode(): path for path in calls}  # as they stand in a request that asks for one of them
 
     async def handle(self, app: ASGIApp, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; `app` answers what is not a call of the API."""
-        started = self._clock()
+        """Answer one HTTP request; `app` answers what is not a call of the API.
+
+        The server may have let it in already, and says when its head was whole (`api.protocol`).
+        """
+        path, state, now = scope["path"], scope["state"], self._clock()
+        arrived: float = state.get("arrived", now)
         exchange = Exchange(
-            scope,
-            receive,
-            send,
-            self._health,
-            request_id=self._new_id(),
-            budget_ms=self._limits.budget_ms,
-            now=started,
+            scope, receive, send, self.health, new_id=self._new_id, budget_ms=self.budget_ms, started=arrived
         )
-        call = self._calls.get(scope["path"])
+        call = self._calls.get(path)
         if call is None:
-            scope["state"]["exchange"] = exchange
-            await app(scope, receive, exchange.passing(started))
-            route = OTHER
-        else:
-            self._in_flight += 1
-            try:
-                await self._handle(call, exchange)
-            finally:
-                self._in_flight -= 1
-            route = scope["path"]
-        self._metrics.record(route, exchange.status, self._clock() - started, exchange.trace)
+            state["exchange"] = exchange
+            await app(scope, receive, exchange.passing(now))
+            self._metrics.record(OTHER, exchange.status, self._clock() - arrived, exchange.trace)
+            return
+        if not state.get("is_in_flight") and not self.admission.enter(scope["headers"], path, now=now):
+            await exchange.refuse(SHED, now=now)
+            return
+        try:
+            if not self.admission.bears(arrived, scope["headers"], path, now=now):
+                await exchange.refuse(SHED, now=now)
+                return
+            await self._handle(call, exchange)
+        finally:
+            self.admission.leave()
+        took = self._clock() - arrived
+        self._metrics.record(path, exchange.status, took, exchange.trace)
+        if tells_of_load(exchange.trace):
+            self.admission.learn(took, exchange.deadline.at - arrived)
 
     async def _handle(self, call: Call, exchange: Exchange) -> None:
         try:
@@ -103,28 +115,24 @@ class Api:
         except Exception as error:  # noqa: BLE001 -- the one place: whatever happened, the caller gets an answer
             refusal = _as_refusal(error)
             self._log(exchange, call, refusal, error)
+            if refusal.code in KEY_CODES:
+                self._metrics.key_refusals.add(refusal.code.name.lower())
             await exchange.refuse(refusal, now=self._clock())
             return
         await exchange.answer(200, body, JSON_HEADERS, now=self._clock())
 
-    async def _answer(self, call: Call, exchange: Exchange) -> bytes:
-        self._shed()
+    def _answer(self, call: Call, exchange: Exchange) -> Awaitable[bytes]:
         if exchange.scope["method"] != call.method:
             allow = ((b"allow", call.method.encode()),)
             raise Refusal(Code.BAD_METHOD, f"Use {call.method}.", headers=allow)
-        self._access.admit(
-            self._access.identify(exchange.headers.get(b"authorization")), call.scope, now=exchange.started
-        )
-        exchange.set_budget()
+        now = self._clock()
+        key = self._access.identify(exchange.headers.get(b"authorization"), now=now)
+        self.admission.asked(key.priority, now=now)
+        self._access.admit(key, call.scope, now=now)
+        exchange.check_budget()
         exchange.check_media(has_body=call.method == "POST")
         exchange.trace.stages["admit"] = self._clock() - exchange.started
-        return await call.answer(exchange)
-
-    def _shed(self) -> None:
-        """Refuse before anything of the request has cost more than its head. Raises `Refusal` with 503."""
-        if self._in_flight > self._limits.max_in_flight:
-            self._metrics.shed.labels("full").inc()
-            raise Refusal(Code.SHED, "Ask again soon.", headers=RETRY_SOON)
+        return call.answer(exchange)
 
     def _log(self, exchange: Exchange, call: Call, refusal: Refusal, error: Exception) -> None:
         """One line, with nothing of what was sent."""
@@ -147,6 +155,15 @@ class Api:
             logs.get().info("request_refused", **fields, suppressed=suppressed)
 
 
+def tells_of_load(trace: Trace) -> bool:
+    """Whether how long a request took says something about how much we take on.
+
+    Not when it never came to a model; nor when one model answered and the other one hangs: that is its breaker's matter.
+    """
+    outcomes = [call.outcome for call in trace.calls]
+    return bool(outcomes) and not (CallOutcome.TIMEOUT in outcomes and CallOutcome.OK in outcomes)
+
+
 def _as_refusal(error: Exception) -> Refusal:
     if isinstance(error, Refusal):
         return error
@@ -154,18 +171,3 @@ def _as_refusal(error: Exception) -> Refusal:
         code = OF_ERRORS[type(error)]
         return Refusal(code, f"{code.title}.", headers=RETRY_SOON if code is Code.NO_BRANCH else ())
     return Refusal(Code.INTERNAL, "The request was understood, and then something broke.")
-
-
-class Edge:
-    """The pure ASGI middleware that hands HTTP requests to the `Api` which the lifespan has put together."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] == "http":
-            api: Api = scope["state"]["api"]
-            await api.handle(self._app, scope, receive, send)
-        else:
-            await self._app(scope, receive, send)

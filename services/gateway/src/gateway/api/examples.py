@@ -9,11 +9,12 @@ from gateway.domain.risk import Value
 from gateway.domain.serving import Serving, Typical
 from kit.contract import Contract, Entity, Field
 
+PANEL: Final = ("i-0001", "i-0002")  # where no bundle says who is on it
 _DIGITS: Final = re.compile(r"\[0-9\]\{(\d+)\}")
 
 
-def quotes_examples(contract: Contract, serving: Serving) -> Mapping[str, Any]:
-    """Bodies for `POST /v1/quotes` by a short description."""
+def quotes_examples(contract: Contract, serving: Serving | None) -> Mapping[str, Any]:
+    """Bodies for `POST /v1/quotes` by a short description; without a bundle they have what the contract alone can say."""
     typical = _typical(serving)
     by_id = risk(contract, typical, by_id=True)
     return {
@@ -23,13 +24,13 @@ def quotes_examples(contract: Contract, serving: Serving) -> Mapping[str, Any]:
             "risk": by_id,
             "quote_id": "0198c2b4-example",
             "subject": "caller-pseudonym-1",
-            "insurers": list(serving.insurers[:2]),
+            "insurers": list(PANEL if serving is None else serving.insurers[:2]),
             "ipt_rate": 0.2,
         },
     }
 
 
-def ballpark_examples(contract: Contract, serving: Serving) -> Mapping[str, Any]:
+def ballpark_examples(contract: Contract, serving: Serving | None) -> Mapping[str, Any]:
     """Bodies for `POST /v1/ballpark` by a short description."""
     everything = risk(contract, _typical(serving), by_id=True)
     required = {f.name for f in contract.fields if f.required}
@@ -57,8 +58,10 @@ def risk(contract: Contract, typical: Mapping[str, tuple[Typical, ...]], *, by_i
     return found
 
 
-def _typical(serving: Serving) -> Mapping[str, tuple[Typical, ...]]:
+def _typical(serving: Serving | None) -> Mapping[str, tuple[Typical, ...]]:
     """The typical driver's own answers, so that they go together, and for any other field what is typical of it."""
+    if serving is None:
+        return {}
     return {**serving.typical, **{name: (Typical(value, 1.0),) for name, value in serving.typical_row.items()}}
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.types import Message, Receive, Scope, Send
@@ -22,7 +22,7 @@ BUDGET_HEADER: Final = "X-Request-Timeout-Ms"
 LEAST_BUDGET_MS: Final = 5
 MOST_BUDGET_MS: Final = 2000
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 SAFE: Final = (
     (b"cache-control", b"no-store"),
@@ -35,15 +35,51 @@ NO_CONTENT_BUT_DATA: Final = (b"content-security-policy", b"default-src 'none'; 
 LONGEST_KEPT: Final = 256  # bytes of a header whose meaning is remembered: strangers choose them
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_WHOLE: Final = re.compile(rb"[0-9]{1,15}")
+_WHOLE: Final = re.compile(rb"[0-9]+")
+LONGEST_BUDGET: Final = 15  # digits
 
 
 class Gone(Exception):
     """The caller hung up before it had sent its request."""
 
 
+class Wire(Protocol):
+    """The connection below ASGI, where the server lends it: what is there already needs no waiting, and an answer no messages."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an answer can be written at once."""
+        ...
+
+    def body(self) -> bytes | None:
+        """All of the body, when it is there already."""
+        ...
+
+    def answer(self, status: int, head: bytes, body: bytes, *, close: bool) -> None:
+        """Write a whole answer; `head` is its headers, each with its end of line."""
+        ...
+
+
 class Exchange:
-    """A request as it is answered. `headers` has lower-case names; a header that was sent twice counts once."""
+    """A request as it is answered. `headers` has lower-case names; a header that was sent twice counts once.
+
+    `started` is when its head was whole, in seconds.
+    """
+
+    __slots__ = (
+        "_asked_ms",
+        "_health",
+        "_receive",
+        "_send",
+        "_wire",
+        "deadline",
+        "headers",
+        "request_id",
+        "scope",
+        "started",
+        "status",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -52,29 +88,25 @@ class Exchange:
         send: Send,
         health: Health,
         *,
-        request_id: str,
+        new_id: Callable[[], str],
         budget_ms: int,
-        now: float,
+        started: float,
     ) -> None:
         self.scope, self._receive, self._send, self._health = scope, receive, send, health
+        self._wire: Wire | None = scope["state"].get("wire")
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else request_id
+        self.request_id = given_id(self.headers.get(b"x-request-id")) or new_id()
         self.trace = Trace()
-        self.started = now
-        self.deadline = Deadline.after(budget_ms / 1000, now=now)
+        self.started = started
+        self._asked_ms = asked_budget_ms(self.headers.get(b"x-request-timeout-ms"))
+        self.deadline = Deadline.after((self._asked_ms or budget_ms) / 1000, now=started)
         self.status = 0
 
-    def set_budget(self) -> None:
-        """Take the budget from its header, where there is one. Raises `Refusal` with 400."""
-        text = self.headers.get(b"x-request-timeout-ms")
-        if text is None:
-            return
-        if not _WHOLE.fullmatch(text):
+    def check_budget(self) -> None:
+        """Raises `Refusal` with 400 when a budget is asked for that is none."""
+        if self._asked_ms == 0:
             wrong = Wrong(f"header.{BUDGET_HEADER}", "must be a whole number of milliseconds")
             raise Refusal(Code.BAD_HEADER, f"{BUDGET_HEADER} is malformed.", (wrong,))
-        budget_ms = min(max(int(text), LEAST_BUDGET_MS), MOST_BUDGET_MS)
-        self.deadline = Deadline.after(budget_ms / 1000, now=self.started)
 
     def check_media(self, *, has_body: bool) -> None:
         """Raises `Refusal` with 406 or 415 when the caller speaks something other than JSON."""
@@ -105,11 +137,16 @@ class Exchange:
 
     async def body(self, *, now: float) -> bytes:
         """All of the body. Raises `Refusal` with 413, `BudgetEnded` when it does not come in time, `Gone`."""
-        try:
-            async with asyncio.timeout(self.deadline.left(now=now)):
-                return await self._read()
-        except TimeoutError:
-            raise BudgetEnded from None
+        whole = None if self._wire is None else self._wire.body()
+        if whole is None:
+            try:
+                async with asyncio.timeout(self.deadline.left(now=now)):
+                    return await self._read()
+            except TimeoutError:
+                raise BudgetEnded from None
+        if len(whole) > MOST_BODY:
+            raise _too_large()
+        return whole
 
     async def _read(self) -> bytes:
         parts: list[bytes] = []
@@ -125,21 +162,27 @@ class Exchange:
             elif size > MOST_DISCARDED:
                 break
         if size > MOST_BODY:
-            raise Refusal(Code.TOO_LARGE, f"A body may have at most {MOST_BODY} bytes.", headers=(CLOSE,))
+            raise _too_large()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def refuse(self, refusal: Refusal, *, now: float) -> None:
         """Answer with a problem."""
-        headers = [(b"content-type", MEDIA_TYPE), NO_CONTENT_BUT_DATA, *refusal.headers]
+        headers = ((b"content-type", MEDIA_TYPE), NO_CONTENT_BUT_DATA, *refusal.headers)
         await self.answer(refusal.code.status, refusal.encode(self.request_id), headers, now=now)
 
     async def answer(self, status: int, body: bytes, headers: Headers, *, now: float) -> None:
         """Answer at once and whole."""
         self.status = status
+        if self._health.draining and CLOSE not in headers:
+            headers = (*headers, CLOSE)
+        own = self._own(now)
+        if self._wire is not None and self._wire.is_ready:
+            head = _fixed_lines(headers) + _OWN_LINES % (len(body), *own)
+            self._wire.answer(status, head, body, close=CLOSE in headers)
+            return
         length = (b"content-length", b"%d" % len(body))
-        await self._send(
-            {"type": "http.response.start", "status": status, "headers": [*headers, length, *self._common(now)]}
-        )
+        start = [*headers, length, *SAFE, *zip(_OWN_NAMES, own, strict=True)]
+        await self._send({"type": "http.response.start", "status": status, "headers": start})
         await self._send({"type": "http.response.body", "body": body})
 
     def passing(self, now: float) -> Send:
@@ -148,20 +191,58 @@ class Exchange:
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
-                message = {**message, "headers": [*message["headers"], *self._common(now)]}
+                closing = (CLOSE,) if self._health.draining else ()
+                own = zip(_OWN_NAMES, self._own(now), strict=True)
+                message = {**message, "headers": [*message["headers"], *closing, *SAFE, *own]}
             await self._send(message)
 
         return send
 
-    def _common(self, now: float) -> list[tuple[bytes, bytes]]:
-        timing = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in self.trace.stages.items())
-        return [
-            *((CLOSE,) if self._health.draining else ()),
-            *SAFE,
-            (b"x-request-id", self.request_id.encode()),
-            (b"x-budget-left-ms", b"%d" % (1000 * self.deadline.left(now=now))),
-            (b"server-timing", timing.encode()),
-        ]
+    def _own(self, now: float) -> tuple[bytes, bytes, bytes]:
+        """The values of the headers that differ from answer to answer, in the order of `_OWN_NAMES`."""
+        stages = self.trace.stages
+        timing = _timing(tuple(stages)) % tuple([1000 * seconds for seconds in stages.values()])
+        return self.request_id.encode(), b"%d" % (1000 * self.deadline.left(now=now)), timing
+
+
+_OWN_NAMES: Final = (b"x-request-id", b"x-budget-left-ms", b"server-timing")
+_OWN_LINES: Final = b"content-length: %d\r\n" + b"".join(name + b": %b\r\n" for name in _OWN_NAMES)
+
+
+def lines(headers: Headers) -> bytes:
+    """Headers as they stand in an answer."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+@lru_cache(maxsize=64)
+def _fixed_lines(headers: Headers) -> bytes:
+    return lines((*headers, *SAFE))
+
+
+@lru_cache(maxsize=64)
+def _timing(stages: tuple[str, ...]) -> bytes:
+    return ", ".join(f"{stage};dur=%.2f" for stage in stages).encode()
+
+
+def given_id(text: bytes | None) -> str | None:
+    """The id that a caller gave its request, when it is one."""
+    return text.decode() if text is not None and _REQUEST_ID.fullmatch(text) else None
+
+
+def _too_large() -> Refusal:
+    return Refusal(Code.TOO_LARGE, f"A body may have at most {MOST_BODY} bytes.", headers=(CLOSE,))
+
+
+def asked_budget_ms(text: bytes | None) -> int | None:
+    """The budget of its header, held to its limits; None without one, and 0 for what is no whole number."""
+    if text is None:
+        return None
+    return _asked_budget_ms(text) if len(text) <= LONGEST_BUDGET else 0
+
+
+@lru_cache(maxsize=256)
+def _asked_budget_ms(text: bytes) -> int:
+    return min(max(int(text), LEAST_BUDGET_MS), MOST_BUDGET_MS) if _WHOLE.fullmatch(text) else 0
 
 
 def accepts_json(accept: bytes) -> bool:

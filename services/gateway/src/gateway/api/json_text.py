@@ -31,9 +31,12 @@ class _Repeats(dict[str, Any]):
     repeated: tuple[str, ...] = ()
 
 
-def key_count(body: bytes) -> int | None:
-    """How many keys the text has, or None when only `parse` can tell."""
-    return None if b"\\" in body else len(_KEY.findall(body))
+def has_other_keys(body: bytes, distinct: int) -> bool:
+    """Whether a JSON text that was read as so many `distinct` keys may have another that was lost: only `parse` can tell.
+
+    Every key is followed by a colon, so with as many colons there is no other; a colon may also stand in a text, and is looked at.
+    """
+    return b"\\" in body or (body.count(b":") != distinct and len(_KEY.findall(body)) != distinct)
 
 
 def printable(name: str) -> str:

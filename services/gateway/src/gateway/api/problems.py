@@ -76,3 +76,7 @@ class Refusal(Exception):
             "errors": [{"loc": w.loc, "message": w.message} for w in self.wrong],
         }
         return orjson.dumps(problem)
+
+
+RETRY_SOON: Final = ((b"retry-after", b"1"),)
+SHED: Final = Refusal(Code.SHED, "Ask again soon.", headers=RETRY_SOON)

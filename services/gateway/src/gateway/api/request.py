@@ -41,7 +41,7 @@ class Reader(Generic[T]):
             raise self._explained(body) from None
         groups = self._collect(decoded)
         keys = 1 + sum(getattr(decoded, name) is not UNSET for name in self._top) + len(groups)
-        if json_text.key_count(body) != keys + sum(map(len, groups.values())):
+        if json_text.has_other_keys(body, keys + sum(map(len, groups.values()))):
             json_text.parse(body)  # a key was escaped, or stands twice: then this raises
         if self._contradictions.find(groups) or not self._consented(groups):
             raise self._explained(body)
@@ -77,9 +77,10 @@ def quotes_reader(contract: Contract, position: Mapping[str, int], new_id: Calla
     to_risk = _risk_of(contract)
 
     def build(top: Any, groups: Groups) -> QuoteRequest:
-        quote_id = new_id() if top.quote_id is UNSET else top.quote_id
+        is_named = top.quote_id is not UNSET
+        quote_id = top.quote_id if is_named else new_id()
         chosen = None if top.insurers is UNSET else _places(top.insurers, position)
-        return QuoteRequest(to_risk(groups), quote_id, chosen, _or_standard(top.ipt_rate))
+        return QuoteRequest(to_risk(groups), quote_id, chosen, _or_standard(top.ipt_rate), is_named)
 
     return Reader(contract, quotes_request(contract), build)
 

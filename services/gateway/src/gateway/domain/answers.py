@@ -1,6 +1,6 @@
 """What does the website get? Answers as values; how they are written is the edge's matter. Prices are pounds, rounded to pence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gateway.domain.reasons import Reason
 from gateway.domain.risk import Value
 
-Prices = NDArray[np.float64]
+Pence = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +43,28 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Insurers:
-    """One row for each insurer, as columns [K]; None where the model that knows is missing.
+    """The insurers of B rows, as columns; None where the model that knows is missing.
 
-    `low` and `high` are also None where the risk is out of range.
+    `is_likely` bool[B, K], `steps` int64[B, K] probabilities in ten-thousandths, `pence` int64[3, B, K] the low end, the middle and the
+    high end of each price. Rows that are outside of what the models have learnt (`is_outside` bool[B]) have no ends.
     """
 
     ids: tuple[str, ...]
-    status: list[str]
-    probability: Prices | None
-    premium: Prices | None
-    low: Prices | None
-    high: Prices | None
+    is_likely: NDArray[np.bool_] | None
+    steps: NDArray[np.int64] | None
+    pence: Pence | None
+    is_outside: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class QuoteAnswer:
-    """The answer to `POST /v1/quotes`."""
+class QuoteAnswers:
+    """The answers to B requests of `POST /v1/quotes` that are alike: for the same insurers, and with the same models' halves."""
 
-    quote_id: str
     bundle: str
     level: float
-    caveats: Caveats
-    panel: Panel
+    quote_ids: Sequence[str]
+    caveats: Sequence[Caveats]
+    panels: Sequence[Panel]
     insurers: Insurers
 
 

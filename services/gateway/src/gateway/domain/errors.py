@@ -28,7 +28,7 @@ class BranchUnavailable(BranchFailed):
 
 
 class BranchRubbish(BranchFailed):
-    """Its answer has the wrong form, or numbers that cannot be."""
+    """Its answer has the wrong form, or numbers that cannot be; or it cannot do anything with a row."""
 
 
 class NoAnswer(GatewayError):

@@ -32,10 +32,13 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept: `hash` is HMAC-SHA256 of it under a secret that lies elsewhere."""
+    """A caller as it is kept: each of `hashes` is HMAC-SHA256 of a text that it may send, under a secret that lies elsewhere.
+
+    Two while one text is exchanged for another, the older first; otherwise one.
+    """
 
     id: str
-    hash: bytes
+    hashes: tuple[bytes, ...]
     scopes: frozenset[Scope]
     priority: Priority = Priority.INTERACTIVE
     quota: Quota | None = None

@@ -19,12 +19,16 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class QuoteRequest:
-    """`chosen` are positions in the panel, in the order asked for; None is the whole panel."""
+    """`chosen` are positions in the panel, in the order asked for; None is the whole panel.
+
+    Its caller can ask for a quote that `is_named` again.
+    """
 
     risk: Risk
     quote_id: str
     chosen: tuple[int, ...] | None = None
     ipt_rate: float = STANDARD_IPT_RATE
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,29 +5,61 @@ time is over is the answer, and every call's end is told to the trace.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from gateway.domain.errors import (
-    BranchFailed,
-    BranchRubbish,
-    BranchTimeout,
-    BranchUnavailable,
-    BudgetEnded,
-    NobodyAnswered,
-)
+from gateway.domain.errors import BranchFailed, BudgetEnded, NobodyAnswered
 from gateway.domain.reasons import OF_CALLS, OF_READS, OUT_OF_TIME, Branch, CallOutcome, Reason
 from gateway.domain.trace import Call, Trace
 from gateway.ports import Answer
+from gateway.pricing.coalescer import OUTCOMES, Coalescer, Part
+from gateway.pricing.row import Row
 
 Clock = Callable[[], float]
 Ask = Callable[[float], Awaitable[Answer]]  # is told its timeout in seconds
 
-OUTCOMES: Final[Mapping[type[BranchFailed], CallOutcome]] = {
-    BranchTimeout: CallOutcome.TIMEOUT,
-    BranchUnavailable: CallOutcome.UNAVAILABLE,
-    BranchRubbish: CallOutcome.RUBBISH,
-}
+
+async def ask_each(
+    row: Row, of: Sequence[tuple[Branch, Coalescer]], *, timeout: float, clock: Clock, trace: Trace
+) -> list[Part]:
+    """One row's part of each model in order, in calls shared with other requests; 0.0 seconds make no call at all."""
+    if timeout <= 0.0:
+        trace.calls += [Call(branch, CallOutcome.SKIPPED, 0.0) for branch, _ in of]
+        return [Part(CallOutcome.SKIPPED, 0.0) for _ in of]
+    loop, began = asyncio.get_running_loop(), clock()
+    parts: list[Part | None] = [None] * len(of)
+    left = len(of)
+    ended = loop.create_future()
+
+    def done(place: int, part: Part) -> None:
+        nonlocal left
+        parts[place] = part
+        left -= 1
+        if not left:
+            end()
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    until = began + timeout
+    waiting = [coalescer.ask(row, until=until, done=partial(done, place)) for place, (_, coalescer) in enumerate(of)]
+    timer = loop.call_later(timeout, end)
+    try:
+        await ended
+    finally:  # also when whoever asked was cancelled
+        timer.cancel()
+        if left:
+            for one in waiting:
+                one.leave()
+    late = Part(CallOutcome.TIMEOUT, clock() - began)
+    found = [part or late for part in parts]
+    for (branch, _), part in zip(of, found, strict=True):
+        if part.fault is not None:
+            raise part.fault
+        trace.calls.append(Call(branch, part.outcome, part.took_s))
+        trace.stages[branch] = part.took_s
+    return found
 
 
 async def ask_all(

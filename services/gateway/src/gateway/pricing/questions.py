@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from gateway.domain.answers import Question
 from gateway.domain.serving import Serving, Typical
 from gateway.ports import Answer, Categorical, Numeric
-from gateway.pricing.row import Row
 from kit import rows
 from kit.calibration import Cells
 from kit.contract import Contract, Field
@@ -40,23 +39,29 @@ class Tries:
         return [(self.numeric[i : i + ROWS_A_CALL], self.categorical[i : i + ROWS_A_CALL]) for i in starts]
 
 
-def open_fields(contract: Contract, row: Row, named: Collection[str]) -> list[Field]:
-    """The fields of which nothing is known and for which somebody can be asked; `named` are the entities named by id.
+def open_fields(contract: Contract, numeric: Numeric, categorical: Categorical, named: Collection[str]) -> list[Field]:
+    """The fields of which nothing is known in one row and for which somebody can be asked; `named` are the entities named by id.
 
     What a row of the store answers is not asked when its id was sent, nor when its id is a question itself: people know where
     they live, and nobody knows its deprivation index.
     """
     answered = {*named, *(entity.name for entity in contract.entities if entity.id in contract.by_name)}
-    known = ~np.isnan(row.numeric[0]), row.categorical[0] != rows.UNKNOWN_CODE
+    known = ~np.isnan(numeric[0]), categorical[0] != rows.UNKNOWN_CODE
     columns = zip(contract.numeric + contract.categorical, np.concatenate(known).tolist(), strict=True)
     return [field for field, is_known in columns if not is_known and field.entity not in answered]
 
 
-def tries(contract: Contract, row: Row, fields: list[Field], typical: Mapping[str, tuple[Typical, ...]]) -> Tries:
-    """The row once for each typical value of each field."""
+def tries(
+    contract: Contract,
+    numeric: Numeric,
+    categorical: Categorical,
+    fields: list[Field],
+    typical: Mapping[str, tuple[Typical, ...]],
+) -> Tries:
+    """One row once for each typical value of each field."""
     asked = tuple(field for field in fields if typical.get(field.name))
     entries = [(place, field, entry) for place, field in enumerate(asked) for entry in typical[field.name]]
-    numeric, categorical = np.repeat(row.numeric, len(entries), 0), np.repeat(row.categorical, len(entries), 0)
+    numeric, categorical = np.repeat(numeric, len(entries), 0), np.repeat(categorical, len(entries), 0)
     column = {f.name: i for part in (contract.numeric, contract.categorical) for i, f in enumerate(part)}
     for i, (_, field, entry) in enumerate(entries):
         if field.is_numeric:
