@@ -5,8 +5,8 @@ SHELL := /bin/bash
 # Where this is set, every TensorFlow process compiles its library again: seven seconds instead of two.
 export PYTHONDONTWRITEBYTECODE :=
 
-SERVICES := kit market feature-store model-server quote-classifier premium-regressor gateway local-fleet
-PROJECTS := $(SERVICES:%=services/%) loadtests accuracy
+SERVICES := kit market feature-store model-server quote-classifier premium-regressor gateway gateway/client local-fleet
+PROJECTS := $(SERVICES:%=services/%) loadtests loadtests/baseline accuracy
 LINTS := $(PROJECTS:%=lint/%) lint/tests
 UNITS := $(PROJECTS:%=unit/%)
 FLEET := services/local-fleet/.venv/bin/python -m local_fleet
@@ -52,11 +52,17 @@ load: ## Locust against the running fleet for a minute; it exits 1 when the late
 	@url=$${BALLPARK_URL:-$$($(FLEET) url --port-offset $(OFFSET))} && [ -n "$$url" ] && cd loadtests && \
 	  BALLPARK_BUDGET_MS=$(BUDGET_MS) BALLPARK_URL=$$url .venv/bin/locust -f locustfile.py --headless --only-summary -t $(LOAD_TIME)
 
+BENCH_FLEET_ARGS ?=
+.PHONY: bench-fleet
+bench-fleet: ## The fleet beside two honest baselines, in turns; exit 1 below a target (BENCH_FLEET_ARGS="scaling insurers soak overload --rounds 3 --report"; --help)
+	@scripts/venv services/local-fleet loadtests loadtests/baseline
+	@cd loadtests && .venv/bin/python -m bench $(BENCH_FLEET_ARGS)
+
 ##@ Tests
-.PHONY: test lint unit test-contract test-chart test-integration test-e2e test-images test-cluster
-test: ## Everything that runs on any machine: linters, unit, contract, chart, integration and end-to-end tests
+.PHONY: test lint unit test-contract test-chart test-integration test-chaos test-e2e test-images test-cluster
+test: ## Everything that runs on any machine: linters, unit, contract, chart, integration, chaos and end-to-end tests
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit
-	@$(MAKE) --no-print-directory test-contract test-chart test-integration test-e2e
+	@$(MAKE) --no-print-directory test-contract test-chart test-integration test-chaos test-e2e
 
 lint: lint-style $(LINTS) ## ruff, mypy --strict and import-linter on every project
 unit: $(UNITS) ## The unit tests of every project
@@ -73,13 +79,15 @@ $(UNITS): unit/%:
 	@scripts/venv --dev $*
 	@echo "== $*" && cd $* && .venv/bin/python -m pytest -q
 
-test-contract test-chart test-integration test-e2e test-images test-cluster: test-%:
+test-contract test-chart test-integration test-chaos test-e2e test-images test-cluster: test-%:
 	@scripts/venv --dev tests
 	@echo "== tests/$*" && cd tests && .venv/bin/python -m pytest -q $* $(PYTEST_ARGS)
 
+test-chaos: PYTEST_ARGS := -n 2 --dist loadfile
 test-contract: ## What the services agree on: names, ports, wire forms
 test-chart: ## What the Helm chart, compose and the dashboard promise, on rendered manifests
 test-integration: ## Two or more services over real wires
+test-chaos: ## The fault table of the API, line by line, under load, without TensorFlow: tests/chaos/README.md
 test-e2e: ## A whole fleet: quotes, faults, bad input, clean stop
 test-images: ## Build every image with podman and start it (root)
 test-cluster: ## Install the chart on a real Kubernetes (KUBECONFIG, or the command BALLPARK_CLUSTER_UP) and ask for a quote
@@ -94,6 +102,30 @@ BENCH_MODEL_SERVER_ARGS ?=
 bench-model-server: ## The server beside a bare Session loop on the same model, in turns (BENCH_MODEL_SERVER_ARGS="--rounds 5 --seconds 4")
 	@scripts/venv --dev services/model-server
 	@services/model-server/.venv/bin/python services/model-server/benchmarks/serve.py $(BENCH_MODEL_SERVER_ARGS)
+
+##@ The API
+.PHONY: openapi fuzz bench-gateway
+BENCH_GATEWAY_ARGS ?=
+bench-gateway: ## The gateway's CPU a quote by stage, beside a static answer of the same size from bare uvicorn, in turns (BENCH_GATEWAY_ARGS="--insurers 60 --rounds 5")
+	@scripts/venv --dev services/gateway
+	@services/gateway/.venv/bin/python services/gateway/benchmarks/quote.py $(BENCH_GATEWAY_ARGS)
+
+OPENAPI_ARGS ?=
+openapi: ## docs/openapi.json and the client's types, after a change of the API; exit 3 when callers would lose something (OPENAPI_ARGS=--accept-breaking)
+	@scripts/venv --dev services/gateway services/gateway/client
+	@services/gateway/.venv/bin/python -m gateway openapi --out docs/openapi.json $(OPENAPI_ARGS)
+	@services/gateway/client/.venv/bin/python services/gateway/client/generate.py
+
+fuzz: ## Tens of thousands of requests made from the OpenAPI document, and 100,000 hostile bodies and model answers (about twenty minutes)
+	@scripts/venv --dev services/gateway
+	@cd services/gateway && .venv/bin/python -m pytest -q --hypothesis-profile=thorough --hypothesis-show-statistics tests/test_fuzz.py tests/test_schema_fuzz.py
+
+##@ The feature store
+BENCH_FEATURE_STORE_ARGS ?=
+.PHONY: bench-feature-store
+bench-feature-store: ## CPU of a read cached, from the store, 16 at once, beside redis-py's; p99 of a car and an area together (BENCH_FEATURE_STORE_ARGS="--rounds 9")
+	@scripts/venv --dev services/feature-store
+	@services/feature-store/.venv/bin/python services/feature-store/benchmarks/read.py $(BENCH_FEATURE_STORE_ARGS)
 
 ##@ The synthetic market
 .PHONY: market-report bench-market
@@ -133,5 +165,5 @@ lock: ## Write every project's locks again (ARGS=--upgrade takes newer versions)
 	@scripts/lock $(ARGS) $(PROJECTS) tests
 
 clean: ## Stop every fleet, remove the environments and everything the fleet made
-	@[ ! -x services/local-fleet/.venv/bin/python ] || { $(FLEET) down --port-offset all; $(FLEET) down --port-offset all --home .ballpark/e2e; }
+	@[ ! -x services/local-fleet/.venv/bin/python ] || for home in .ballpark .ballpark/e2e .ballpark/bench/*/; do [ ! -d "$$home" ] || $(FLEET) down --port-offset all --home "$$home"; done
 	rm -rf .ballpark .tools $(PROJECTS:%=%/.venv) tests/.venv

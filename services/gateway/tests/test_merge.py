@@ -187,8 +187,8 @@ def test_a_row_is_the_same_in_any_batch(data: st.DataObject) -> None:
 
 
 def test_a_price_beyond_all_reason_is_what_there_is_room_for() -> None:
-    """Ten million pounds less a penny."""
-    assert 9_999_999.99 == prices(merged(log_premium=LOG_PREMIUM + 12.0))["premium"][0]
+    """A million pounds less a penny."""
+    assert 999_999.99 == prices(merged(log_premium=LOG_PREMIUM + 12.0))["premium"][0]
 
 
 def test_the_panels_bands_are_calibrated_apart() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,9 +21,12 @@ N, M = len(MOTOR.numeric), len(MOTOR.categorical)
 OUTPUTS: Mapping[str, Output] = classifier_outputs(3)
 
 
-def response(array: Answer, name: str = "probability") -> bytes:
+PROBABILITY: Any = np.array([[0.1, 0.2, 0.3]], np.float32)
+
+
+def response(array: Answer, name: str = "probability", *, model: str = "quote-classifier", version: int = 7) -> bytes:
     """A response of one tensor."""
-    return encode_response("quote-classifier", 7, "packed", {name: array})
+    return encode_response(model, version, "packed", {name: array})
 
 
 async def ask(port: int, *, rows: int = 1, timeout: float = 2.0, outputs: Mapping[str, Output] = OUTPUTS) -> Answer:
@@ -77,6 +81,9 @@ async def test_the_request_names_exactly_what_is_wanted() -> None:
         (response(np.array([[0.1, np.inf, 0.3]], np.float32)), BranchRubbish),
         (response(np.array([[0.1, 1.5, 0.3]], np.float32)), BranchRubbish),
         (response(np.array([[1, 0, 1]], np.int32)), BranchRubbish),
+        (response(PROBABILITY, version=8), BranchRubbish),
+        (response(PROBABILITY, model="premium-regressor"), BranchRubbish),
+        (response(PROBABILITY).replace(b"quote-classifier", b"quote-classifie\xff"), BranchRubbish),
     ],
 )
 async def test_every_kind_of_answer_has_one_meaning(

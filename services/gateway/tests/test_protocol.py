@@ -1,6 +1,7 @@
 """What a stranger without a key may do to a connection: as little as can be."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -134,6 +135,38 @@ async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes, monke
         await said(port, sent)
 
     assert not server.server_state.connections
+
+
+async def until_cut_off(port: int, requests: bytes) -> None:
+    """Send these again and again and read nothing, until the connection is gone."""
+    client = socket.create_connection(("127.0.0.1", port))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    with client, contextlib.suppress(ConnectionError):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(client, requests)
+
+
+async def test_requests_far_ahead_of_their_answers_are_not_kept() -> None:
+    """Whoever sends hundreds before the first is answered is cut off; a few are answered in order."""
+    async with listening() as (server, _, port), asyncio.timeout(10):
+        answer = await said(port, 5 * (GET + b"\r\n") + GET + b"Connection: close\r\n\r\n")
+        await until_cut_off(port, 500 * (GET + b"\r\n"))
+
+        assert 6 == answer.count(b"HTTP/1.1 200 OK")
+        assert not server.server_state.connections
+
+
+async def test_an_answer_that_is_not_read_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caller that asks and never reads is cut off some time after its last bit of room is used up; no answer fails for that."""
+    monkeypatch.setattr(BoundedProtocol, "read_within_s", 0.2)
+    monkeypatch.setattr(BoundedProtocol, "most_ahead", 1_000_000)
+    async with listening() as (server, _, port), asyncio.timeout(10):
+        await until_cut_off(port, GET + b"\r\n")
+
+    assert (set(), []) == (server.server_state.connections, caplog.records)
 
 
 async def test_an_idle_connection_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

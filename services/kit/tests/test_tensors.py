@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kit.tensors import (
     BadTensor,
+    answered_by,
     data_type,
     decode_request,
     decode_response,
@@ -111,6 +112,16 @@ def test_a_cut_response_is_refused(outputs: dict[str, NDArray[Any]], data: st.Da
         return
 
     assert all(same(outputs[name], array) for name, array in read.items())  # the cut fell between two fields
+
+
+def test_a_response_says_where_it_comes_from() -> None:
+    """Model and version, whatever the outputs; nothing is made up where it says nothing, and half a name is none."""
+    whole = encode_response("premium", 3, "packed", {"price": np.ones((1, 2), np.float32)})
+
+    assert ("premium", 3) == answered_by(whole)
+    assert ("", None) == answered_by(b"")
+    with pytest.raises(BadTensor):
+        answered_by(whole.replace(b"premium", b"premiu\xff"))
 
 
 @settings(max_examples=300)

@@ -20,6 +20,14 @@ DRAIN_S: Final = 8
 """What calls in flight have when a model server is stopped; a call has a budget of milliseconds."""
 ENDING_S: Final = 7
 """What a process has beyond that to end, before it is killed."""
+THREADS: Final = ("--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=-1")
+"""A run stays on the thread that it comes on: nets of this size gain nothing from more, and two cores lose by it."""
+REST_BOUNDS: Final = (
+    "--ballpark_rest_connections=64",
+    "--ballpark_rest_silence_seconds=60",
+    "--ballpark_rest_body_bytes=16777216",
+)
+"""What a REST client may take; TensorFlow Serving sets no bounds, but nobody needs more here."""
 NAMES: Final = (REDIS, CLASSIFIER_SERVER, REGRESSOR_SERVER, GATEWAY)
 """In the order in which they are started; they are stopped in the reverse."""
 
@@ -69,6 +77,8 @@ def _redis(folder: FleetFolder, port: int, valkey: Path) -> Program:
         "--dbfilename": "features.rdb",
         "--save": "",
         "--appendonly": "no",
+        "--maxmemory": "128mb",
+        "--maxmemory-policy": "volatile-ttl",  # what is remembered of answers makes room, and no car
         "--set-proc-title": "no",
     }
     return Program(REDIS, (str(valkey), *(part for flag in flags.items() for part in flag)))
@@ -86,6 +96,8 @@ def _model_server(root: Path, folder: FleetFolder, model: str, grpc: int, rest: 
         "--ballpark_drain_on_sigterm=true",
         f"--ballpark_drain_seconds={DRAIN_S}",
         f"--ballpark_host={HOST}",
+        *THREADS,
+        *REST_BOUNDS,
     )
     return Program(
         f"{model}-{TRACK}",

@@ -8,7 +8,7 @@ import numpy as np
 from gateway.adapters.attempts import Attempts
 from gateway.domain.errors import BranchRubbish
 from gateway.ports import Answer, Categorical, Numeric
-from kit.tensors import BadTensor, decode_response, encode_request
+from kit.tensors import BadTensor, answered_by, decode_response, encode_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ def classifier_outputs(insurers: int) -> Mapping[str, Output]:
 
 
 def regressor_outputs(insurers: int) -> Mapping[str, Output]:
-    """The premium regressor's signatures: log pounds, from a penny to half a billion."""
+    """The premium regressor's signatures: log pounds, from a penny to a million."""
     return {
-        "packed": Output("log_premium", (insurers, 3), -5.0, 20.0),
-        "panel": Output("log_premium", (2, 3), -5.0, 20.0),
+        "packed": Output("log_premium", (insurers, 3), -5.0, 13.8),
+        "panel": Output("log_premium", (2, 3), -5.0, 13.8),
     }
 
 
@@ -45,7 +45,16 @@ class ModelServer:
         output, rows = self._outputs[signature], len(numeric)
         inputs = {"numeric": numeric, "categorical": categorical}
         request = encode_request(self._model, self._version, signature, inputs, (output.name,))
-        return await self._attempts.ask(request, lambda response: read_answer(response, output, rows), timeout=timeout)
+        return await self._attempts.ask(request, lambda response: self._read(response, output, rows), timeout=timeout)
+
+    def _read(self, response: bytes, output: Output, rows: int) -> Answer:
+        try:
+            is_ours = answered_by(response) == (self._model, self._version)
+        except BadTensor:
+            is_ours = False
+        if not is_ours:  # a price of another bundle would look like one of this
+            raise BranchRubbish("another model or version")
+        return read_answer(response, output, rows)
 
 
 def read_answer(response: bytes, output: Output, rows: int) -> Answer:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Text = NDArray[Any]  # of a void type: so many bytes each
 
 NULL: Final = b"null"
-PRICE_WIDTH: Final = 10  # 9999999.99
+PRICE_WIDTH: Final = 9  # 999999.99
 SHARE_WIDTH: Final = 6  # 0.0000
 
 STEPS: Final = 10_000  # of a share
@@ -25,8 +25,8 @@ def _table(texts: list[str]) -> Text:
     return np.frombuffer("".join(texts).encode(), f"V{len(texts[0])}")
 
 
-# A price is its hundreds of pounds in five places, then "12.34"; blanks stand for leading zeros, and what follows hundreds has none.
-_FRONT: Final = _table([f"{n:5d}" if n else "     " for n in range(100_000)])
+# A price is its hundreds of pounds in four places, then "12.34"; blanks stand for leading zeros, and what follows hundreds has none.
+_FRONT: Final = _table([f"{n:4d}" if n else "    " for n in range(_GROUP)])
 _BACK: Final = _table(
     [f"{n // 100:2d}.{n % 100:02d}" for n in range(_GROUP)] + [f"{n // 100:02d}.{n % 100:02d}" for n in range(_GROUP)]
 )
@@ -42,11 +42,11 @@ def column(of: NDArray[np.uint8], at: int, width: int) -> Text:
 
 
 def write_prices(of: NDArray[np.uint8], at: int, pence: NDArray[np.int64]) -> None:
-    """Prices [B, K] from 0 to 999,999,999 pence into their field of every record."""
+    """Prices [B, K] from 0 to 99,999,999 pence into their field of every record."""
     front, back = np.divmod(pence, _GROUP)
-    column(of, at, 5)[...] = _FRONT.take(front)
+    column(of, at, 4)[...] = _FRONT.take(front)
     back += np.where(front > 0, _GROUP, 0)
-    column(of, at + 5, 5)[...] = _BACK.take(back)
+    column(of, at + 4, 5)[...] = _BACK.take(back)
 
 
 def write_no_prices(of: NDArray[np.uint8], at: int) -> None:

@@ -1,7 +1,8 @@
 """How much may a connection take before it has asked anything? uvicorn's own protocol has no bound on a head, on the time for it, or
 on the number of connections, and httptools builds a header in quadratic time: one stranger with a large one would stop everybody.
 
-A piece of framing (a head, a chunk's size, the trailers) may have so many bytes, and a whole request so many seconds.
+A piece of framing (a head, a chunk's size, the trailers) may have so many bytes, and a whole request so many seconds; so many requests
+may be sent ahead of an answer, and so many seconds may an answer wait for its reader.
 
 This is also where a request is first seen, before there is a task for it. So this is where it is let in or shed, with bytes that lie
 ready: a request that is shed costs its parsing and one write. And it lends the edge its connection, past ASGI's messages (`Lent`).
@@ -12,6 +13,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.edge import Api
@@ -82,6 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
     most_head: ClassVar[int] = 32 * 1024  # bytes
     request_within_s: ClassVar[float] = 5.0  # every budget is shorter: whoever is later has had an answer
     most_connections: ClassVar[int] = 896  # a process may usually have 1,024 files open
+    most_ahead: ClassVar[int] = 32  # requests that were sent before the one in front of them was answered
+    read_within_s: ClassVar[float] = 5.0  # an answer, once the kernel takes no more of them
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,6 +96,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_last = False  # and its connection ends with it
         self._api: Api | None = self.app_state.get("api")  # the admin port has none
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None  # the request that is being answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take it, unless there are too many."""
@@ -104,7 +110,30 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._stop_timer()
+        self.resume_writing()
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = (
+                True  # uvicorn tells only the request that came last, which may be one far ahead
+            )
+            self._running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """The other side does not read: it may take some time, and not for ever."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.read_within_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def data_received(self, data: bytes) -> None:
         """Parse, in pieces that cannot pass the bound unseen."""
@@ -157,6 +186,9 @@ class BoundedProtocol(HttpToolsProtocol):
         finally:
             if self.cycle is not before:
                 self.scope["state"]["wire"] = Lent(self.cycle)
+                if len(self.pipeline) > self.most_ahead:
+                    self._is_deaf = True
+                    self.transport.abort()
             elif is_in_flight and self._api is not None:  # nobody will answer it
                 self._api.admission.leave()
 
@@ -180,6 +212,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def on_response_complete(self) -> None:
+        """What was sent ahead is answered before more is read."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
         """A part of a body: the edge counts these bytes."""

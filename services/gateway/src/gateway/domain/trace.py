@@ -4,15 +4,14 @@ It keeps the decisions free of metrics and clocks: they tell the trace, and the 
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.domain.reasons import Alarm, Branch, CallOutcome, Reason
 
 STAGES: Final = ("admit", "read", "features", "pack", "classifier", "regressor", "merge", "write")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of a model, in seconds."""
 
     branch: Branch

@@ -16,7 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.domain.deadline import LEAST_CALL_S
 from gateway.domain.errors import BranchFailed, BranchRubbish, BranchTimeout, BranchUnavailable
@@ -39,8 +39,7 @@ OUTCOMES: Final[Mapping[type[BranchFailed], CallOutcome]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """One row's answer, which is row `place` of `answer`; None when there is none. `took_s` is from the question on.
 
     A `fault` is no failure of the model but of this program.

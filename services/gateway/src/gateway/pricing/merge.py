@@ -18,7 +18,7 @@ from gateway.ports import Answer
 
 PENCE: Final = 2
 MOST_PENCE: Final = (
-    999_999_999  # ten million pounds less a penny: dearer than any car's cover, and what an answer has room for
+    99_999_999  # a million pounds less a penny: more than any cover costs, and all that an answer has room for
 )
 PROBABILITY_STEPS: Final = 10_000
 CHEAPEST: Final = 5

@@ -6,8 +6,7 @@ a shared call joins those of all its requests, and so does the merge. Joining by
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,7 @@ Layouts = Mapping[str, tuple[NDArray[np.intp], NDArray[np.intp]]]
 UNKNOWN_NUMBER: Final = float("nan")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class Row(NamedTuple):
     """float32[N] and int32[M] as the models take them, in little-endian bytes.
 
     `assumed` are the fields (by path) that nobody sent and that the answer must show; `unseen` those with a code that no training data

@@ -8,6 +8,7 @@ two Predict messages around it (`predict`). Nothing is allocated because a messa
 from kit.tensors.predict import (
     Envelope,
     Request,
+    answered_by,
     decode_request,
     decode_response,
     encode_request,
@@ -21,6 +22,7 @@ __all__ = [
     "BadTensor",
     "Envelope",
     "Request",
+    "answered_by",
     "data_type",
     "decode_request",
     "decode_response",

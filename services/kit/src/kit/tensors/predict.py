@@ -89,6 +89,13 @@ def decode_response(data: bytes) -> dict[str, NDArray[Any]]:
     return {name: decode_tensor(tensor) for name, tensor in map(_read_entry, entries)}
 
 
+def answered_by(data: bytes) -> tuple[str, int | None]:
+    """The model and the version that a response says it comes from; None when it names no version. Raises `BadTensor`."""
+    spec = b"".join(chunk(value) for field, _, value in read_fields(memoryview(data)) if field == _ANSWER_SPEC)
+    name, version, _, _ = _read_spec_again(spec) if len(spec) <= _SHORT else _read_spec(spec)
+    return name, version
+
+
 def decode_request(data: bytes, *, fill_to: int | None = None) -> Request:
     """A whole request; `fill_to` as in `decode_tensor`. Raises `BadTensor` on anything malformed."""
     envelope = open_request(data)
