@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from support import HEADERS, World, until
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.api.protocol import BoundedProtocol
 from gateway.app import Server, bind, create_app
@@ -70,6 +72,24 @@ async def test_an_endless_head_is_refused(sent: bytes) -> None:
 
     assert 431 == status
     assert all(part in head for part in (b"application/problem+json", b"x-request-id: ", b"no-store", b"close"))
+
+
+async def test_a_request_leaves_nothing_for_the_collector() -> None:
+    """A connection and its requests that held each other would be collected by thousands at once, and everybody would wait for it."""
+    request = POST + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    async with listening() as (_, _, port):
+        await said(port, request, GET + b"Connection: close\r\n\r\n")
+        gc.collect()
+        gc.disable()
+        try:
+            before = [one for one in gc.get_objects() if isinstance(one, RequestResponseCycle)]
+            answer = await said(port, *[request] * 20, GET + b"Connection: close\r\n\r\n")
+            after = [one for one in gc.get_objects() if isinstance(one, RequestResponseCycle)]
+        finally:
+            gc.enable()
+
+    assert 21 == answer.count(b"HTTP/1.1 200 OK")
+    assert len(after) <= len(before) + 1  # uvicorn keeps the last one of a connection
 
 
 async def send_for_ever(writer: asyncio.StreamWriter) -> None:

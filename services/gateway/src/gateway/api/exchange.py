@@ -93,7 +93,9 @@ class Exchange:
         started: float,
     ) -> None:
         self.scope, self._receive, self._send, self._health = scope, receive, send, health
-        self._wire: Wire | None = scope["state"].get("wire")
+        self._wire: Wire | None = scope["state"].pop(
+            "wire", None
+        )  # taken out: else request and connection would hold each other
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.request_id = given_id(self.headers.get(b"x-request-id")) or new_id()
         self.trace = Trace()
