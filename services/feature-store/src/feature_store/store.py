@@ -47,7 +47,7 @@ class Bounds:
     anybody who waits.
 
     A read makes one call at most, so `calls` must be more than the requests that a gateway lets in at once (its `max_in_flight`,
-    128) and the orphans together: else a burst would be answered without a healthy store's values.
+    192) and the orphans together: else a burst would be answered without a healthy store's values.
     """
 
     connect_s: float = 0.1

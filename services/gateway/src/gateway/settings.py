@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     )
     budget_ms: Annotated[int, Field(ge=5, le=2000)] = Field(150, description="The budget of a request that names none.")
     max_in_flight: PositiveInt = Field(
-        128, description="At most so many requests at once; further ones get a 503. Under overload it adapts to fewer."
+        192, description="At most so many requests at once; further ones get a 503. Under overload it adapts to fewer."
     )
     drain_s: Annotated[float, Field(ge=0, le=60)] = Field(
         1.0, description="How long after SIGTERM requests are still accepted, so that balancers notice first."
