@@ -132,6 +132,16 @@ class FakeEntity:
     numeric: Numeric
     categorical: Categorical
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """As the port says."""
+        return tuple(self.numeric.tolist())
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """As the port says."""
+        return tuple(self.categorical.tolist())
+
 
 def entity(name: str, outcome: str = "hit") -> FakeEntity:
     """Known values (the middle of each range, the first category), or "not known" for an outcome without values."""

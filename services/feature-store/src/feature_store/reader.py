@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -74,18 +74,6 @@ class Entity:
     def age_s(self, *, now: float) -> float | None:
         """How long ago the content was true, None when there is none; `now` is in seconds since 1970."""
         return None if self.event_time_s is None else max(0.0, now - self.event_time_s)
-
-
-class EntityReader(Protocol):
-    """What the gateway needs of the feature store; a fake is a few lines."""
-
-    def cached(self, wanted: Sequence[Pair]) -> dict[Pair, Entity] | None:
-        """Every (entity, id) that is wanted when this process knows all of them, else None: ask `read`."""
-        ...
-
-    async def read(self, wanted: Sequence[Pair], *, timeout: float) -> dict[Pair, Entity]:
-        """Every (entity, id) that is wanted, within `timeout` seconds. Raises KeyError for an entity the contract lacks."""
-        ...
 
 
 class FeatureReader:

@@ -21,13 +21,13 @@ class Known(Protocol):
         ...
 
     @property
-    def numeric(self) -> Numeric:
-        """float32, NaN where nothing is known."""
+    def numbers(self) -> tuple[float, ...]:
+        """NaN where nothing is known."""
         ...
 
     @property
-    def categorical(self) -> Categorical:
-        """int32, -1 where nothing is known."""
+    def codes(self) -> tuple[int, ...]:
+        """-1 where nothing is known."""
         ...
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.api.metrics import TRACK
+from gateway.api.metrics import TRACK, family_of
 from gateway.domain.readings import Readings
 from gateway.domain.reasons import Branch
 from kit import series
@@ -38,9 +38,7 @@ class BranchSeries(Collector):
 
 
 def _family(name: str, values: Mapping[tuple[str, ...], float]) -> Metric:
-    row = series.load()[name]
-    family = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
-    made = family(row.name, row.help, labels=row.labels)
+    made = family_of(series.load()[name])
     for (branch, *rest), value in values.items():
         made.add_metric([branch, TRACK, *rest], value)
     return made

@@ -22,6 +22,12 @@ TRACK: Final = "stable"
 Labels = tuple[str, ...]
 
 
+def family_of(row: Series) -> CounterMetricFamily | GaugeMetricFamily:
+    """The page's form of a counter or a gauge, without values yet."""
+    family = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
+    return family(row.name, row.help, labels=row.labels)
+
+
 class Counts:
     """A counter: one number for each combination of labels."""
 
@@ -37,7 +43,7 @@ class Counts:
 
     def family(self) -> Metric:
         """As it stands on the page."""
-        family = CounterMetricFamily(self.row.name, self.row.help, labels=self.row.labels)
+        family = family_of(self.row)
         for labels, count in self.cells.items():
             family.add_metric(labels, count)
         return family
@@ -62,7 +68,7 @@ class Level:
 
     def family(self) -> Metric:
         """As it stands on the page."""
-        family = GaugeMetricFamily(self.row.name, self.row.help, labels=self.row.labels)
+        family = family_of(self.row)
         for labels, level in self.cells.items():
             family.add_metric(labels, level())
         return family

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from gateway.api.metrics import family_of
 from gateway.domain.reasons import Branch
 from gateway.pricing.coalescer import Coalescer
 from kit import series
@@ -29,18 +30,13 @@ class SharedSeries(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape gets."""
+        table = series.load()
         for name, figure in FIGURES.items():
-            made = _family(name)
+            made = family_of(table[name])
             for (branch, signature), coalescer in self._coalescers.items():
                 made.add_metric([branch.value, signature], figure(coalescer))
             yield made
 
     def describe(self) -> Iterator[Metric]:
         """The names, for the registry; nothing is read for it."""
-        return map(_family, FIGURES)
-
-
-def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
-    row = series.load()[name]
-    family = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
-    return family(row.name, row.help, labels=row.labels)
+        return (family_of(series.load()[name]) for name in FIGURES)

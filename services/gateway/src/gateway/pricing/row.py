@@ -64,9 +64,9 @@ class Packer:
             self._put({name: value for name, (_, value) in assumed.items()}, numbers, codes)
         for (entity, _), found in known.items():
             numbers_at, codes_at = self._layouts[entity]
-            for at, number in zip(numbers_at, found.numeric.tolist(), strict=True):
+            for at, number in zip(numbers_at, found.numbers, strict=True):
                 numbers[at] = number
-            for at, code in zip(codes_at, found.categorical.tolist(), strict=True):
+            for at, code in zip(codes_at, found.codes, strict=True):
                 codes[at] = code
         return Row(self._numbers.pack(*numbers), self._codes.pack(*codes), dict(assumed.values()), unseen)
 
